@@ -1,0 +1,79 @@
+"""The only reader of Pulumi's configuration: settings as frozen dataclasses, or every problem at once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi.runtime import get_config_env
+from pulumi.runtime.config import CONFIG
+
+from infra.settings.problems import Problem
+from infra.settings.sections import StackConfig
+from infra.settings.stack import parse_stack
+
+SECRETS = ("hfToken", "apiKey")
+"""Optional secrets. Pulumi.yaml does not declare them: a declared secret without a default is required everywhere."""
+DEFAULT_REGION = "us-east-1"
+
+
+class InvalidStack(pulumi.RunError):
+    """The stack cannot be deployed as configured. Pulumi prints a RunError's message without a traceback."""
+
+    def __init__(self, stack: str, problems: tuple[Problem, ...]) -> None:
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        super().__init__("\n\n".join([f"{count} in Pulumi.{stack}.yaml", *map(str, problems)]))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Credentials from the stack's encrypted configuration; None where not set."""
+
+    hugging_face_token: pulumi.Output[str] | None
+    api_key: pulumi.Output[str] | None
+
+
+def read_secrets() -> Secrets:
+    """Return the stack's secrets."""
+    config = pulumi.Config()
+    return Secrets(config.get_secret("hfToken"), config.get_secret("apiKey"))
+
+
+def read_settings() -> tuple[StackConfig, tuple[Problem, ...]]:
+    """Return the stack's settings and everything that is wrong with them."""
+    region = pulumi.Config("aws").get("region") or DEFAULT_REGION
+    values, problems = plain_values({**get_config_env(), **CONFIG.get()}, pulumi.get_project())
+    config, found = parse_stack(values, region)
+    return config, (*problems, *found)
+
+
+def plain_values(raw: Mapping[str, str], project: str) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Return the project's settings as plain data, without the secrets, and what could not be read.
+
+    Pulumi hands objects over as JSON, and booleans as text. Settings of other providers are refused: the program
+    configures its own explicit providers, so that they would be silently ignored.
+    """
+    values: dict[str, Any] = {}
+    problems = []
+    for full, text in raw.items():
+        namespace, _, key = full.rpartition(":")
+        if namespace == project and key not in SECRETS:
+            if text != "":  # Pulumi.yaml knows no optional keys: there, an empty text is how one is left unset
+                values[key] = _decoded(text)
+        elif namespace == "aws" and key != "region":
+            message = "has no effect: the program configures its own provider from region and tags"
+            fix = "use llm-serving:tags for tags, and AWS_PROFILE or the usual environment for credentials"
+            problems.append(Problem(full, None, "unknown-key", message, fix))
+    return values, tuple(problems)
+
+
+def _decoded(text: Any) -> Any:
+    """Return a value that may be JSON: lists, maps and booleans. Everything else is text, as the stack file's is."""
+    if not isinstance(text, str) or not (text.startswith(("[", "{")) or text in {"true", "false"}):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

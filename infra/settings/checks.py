@@ -1,0 +1,59 @@
+"""Forms that single values must have: addresses, names, ARNs. Each returns a complaint or None."""
+
+import ipaddress
+from typing import Any
+
+from infra.settings.schema import matches
+
+DNS_LABEL = "a name of lower-case letters, digits and dashes that starts with a letter, at most 40 characters"
+dns_label = matches(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+
+ARN = "an ARN such as arn:aws:iam::123456789012:role/platform"
+iam_arn = matches(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+")
+policy_arn = matches(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+")
+
+SOURCE = "a Hugging Face id (org/name), s3://bucket/prefix or a path below /models"
+source = matches(r"[\w.-]+/[\w.-]+|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=-]+)*/?|/models/[\w./-]+")
+
+REVISION = "a commit hash of 40 hex digits, a tag or a branch"
+revision = matches(r"[\w][\w./-]{0,99}")
+
+RESERVATION = "a capacity reservation id such as cr-0123456789abcdef0"
+reservation = matches(r"cr-[0-9a-f]{8,17}")
+
+ADDON_VERSION = "a version such as v1.20.1-eksbuild.1"
+IMAGE_PREFIX = "a registry prefix without a scheme, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
+image_prefix = matches(r"[a-zA-Z0-9][\w.-]*(:\d+)?(/[\w.-]+)*")
+
+CHARTS = "an https:// or oci:// repository, or a directory of packaged charts"
+charts = matches(r"(https?|oci)://\S+|[./~]\S*")
+
+VPC = "a VPC id such as vpc-0123456789abcdef0"
+vpc = matches(r"vpc-[0-9a-f]{8,17}")
+
+MINOR = "a minor version in quotes, such as \"1.35\" (without quotes YAML reads 1.30 as 1.3)"
+minor = matches(r"1\.\d\d")
+
+CIDR = "a CIDR block such as 10.40.0.0/16"
+
+
+def cidr(value: Any) -> str | None:
+    """Complain about anything that is no exact IPv4 network."""
+    try:
+        ipaddress.IPv4Network(value)
+    except ValueError as error:
+        return f"is no IPv4 network: {error}"
+    return None
+
+
+def vpc_cidr(value: Any) -> str | None:
+    """Complain about a network that no VPC can have, or that is too small for three zones of pods."""
+    complaint = cidr(value)
+    if complaint:
+        return complaint
+    network = ipaddress.IPv4Network(value)
+    if not network.is_private:
+        return "is no private network (RFC 1918)"
+    if not 16 <= network.prefixlen <= 20:
+        return f"has the prefix /{network.prefixlen}; a VPC takes /16 at most, and pods need /20 at least"
+    return None

@@ -1,0 +1,202 @@
+"""Rules that several settings must keep together."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from components.sizing import catalog
+from infra.settings import checks
+from infra.settings.problems import Problem, listed, nearest
+from infra.settings.sections import CAPACITY_TYPES, ENDPOINTS, Access, Cache, GpuPool, Model, Network, StackConfig
+
+
+def rule_problems(config: StackConfig) -> Iterator[Problem]:
+    """Yield every broken rule. Sections that could not be read are at their defaults and break none."""
+    yield from _network(config.network, config.region)
+    if config.network.nat_gateways == "none" and not config.registries.images and not config.network.vpc_id:
+        yield Problem(
+            "network.natGateways",
+            "none",
+            "reachability",
+            "nodes then reach no public registry, and registries.images names no mirror",
+            "set registries.images to a registry inside the VPC, or natGateways: single",
+        )
+    yield from _access(config.access)
+    if config.system_nodes.min > config.system_nodes.max:
+        yield _above("systemNodes.min", config.system_nodes.min, "systemNodes.max", config.system_nodes.max)
+    yield from _cache(config.cache)
+    yield from _unique("gpuPools", config.gpu_pools)
+    for pool in config.gpu_pools:
+        yield from _pool(pool, config.network)
+    yield from _unique("models", config.models)
+    for model in config.models:
+        yield from _model(model, config.gpu_pools)
+
+
+def _above(path: str, value: float, other: str, limit: float) -> Problem:
+    return Problem(path, value, "order", f"is more than {other} {limit:,}", f"at most {limit:,}, or raise {other}")
+
+
+def _network(network: Network, region: str) -> Iterator[Problem]:
+    zones = network.availability_zones
+    if zones and not 2 <= len(zones) <= 3:
+        yield Problem(
+            "network.availabilityZones",
+            list(zones),
+            "range",
+            f"names {len(zones)} zones; the control plane needs two, and subnets are laid out for three at most",
+            f"name two or three zones of {region}",
+        )
+    for index, zone in enumerate(zones):
+        if not zone.startswith(region) or len(zone) != len(region) + 1:
+            yield Problem(
+                f"network.availabilityZones[{index}]",
+                zone,
+                "zone",
+                f"is no zone of {region} (aws:region)",
+                f"write a zone such as {region}a",
+            )
+    for index, endpoint in enumerate(network.interface_endpoints):
+        if endpoint not in ENDPOINTS:
+            path = f"network.interfaceEndpoints[{index}]"
+            yield Problem(path, endpoint, "choice", "is no endpoint that nodes use", nearest(endpoint, ENDPOINTS))
+    subnets = network.private_subnet_ids
+    if network.vpc_id and len(subnets) != len(zones):
+        yield Problem(
+            "network.privateSubnetIds",
+            list(subnets),
+            "order",
+            f"has {len(subnets)} subnets for {len(zones)} zones",
+            "name one private subnet of the VPC for each of availabilityZones, in the same order",
+        )
+    if not network.vpc_id:
+        for key, ids in (("privateSubnetIds", subnets), ("publicSubnetIds", network.public_subnet_ids)):
+            if ids:
+                message = "belongs to an existing VPC, and vpcId is not set"
+                yield Problem(f"network.{key}", list(ids), "conflict", message, "set network.vpcId, or remove it")
+
+
+def _access(access: Access) -> Iterator[Problem]:
+    for index, admin in enumerate(access.admins):
+        if checks.iam_arn(admin):
+            yield Problem(f"access.admins[{index}]", admin, "format", "is no IAM role or user", f"write {checks.ARN}")
+    for index, network in enumerate(access.public_cidrs):
+        complaint = checks.cidr(network)
+        if complaint:
+            fix = f"write {checks.CIDR}"
+            yield Problem(f"access.publicCidrs[{index}]", network, "format", complaint, fix)
+
+
+def _cache(cache: Cache) -> Iterator[Problem]:
+    provisioned = cache.throughput == "provisioned"
+    if provisioned and cache.provisioned_mibps is None:
+        message = "throughput: provisioned needs the throughput to provision"
+        yield Problem("cache.provisionedMibps", None, "required", message, "add it in MiB/s, or throughput: elastic")
+    if not provisioned and cache.provisioned_mibps is not None:
+        message = f"has no effect with throughput: {cache.throughput}"
+        fix = "remove it, or set throughput: provisioned"
+        yield Problem("cache.provisionedMibps", cache.provisioned_mibps, "conflict", message, fix)
+
+
+def _unique(key: str, entries: Iterable[Model | GpuPool]) -> Iterator[Problem]:
+    counts = Counter(entry.name for entry in entries)
+    seen: set[str] = set()
+    for entry in entries:
+        if counts[entry.name] > 1 and entry.name in seen:
+            message = f"is the name of an earlier entry of {key}"
+            yield Problem(f"{entry.path}.name", entry.name, "duplicate", message, "give it another name")
+        seen.add(entry.name)
+
+
+def _pool(pool: GpuPool, network: Network) -> Iterator[Problem]:
+    families = catalog.families()
+    if not pool.families:
+        message = "is empty: no instance type could be launched"
+        yield Problem(f"{pool.path}.families", [], "required", message, "name at least one, for example g5")
+    for index, family in enumerate(pool.families):
+        if family not in families:
+            path = f"{pool.path}.families[{index}]"
+            yield Problem(path, family, "choice", "is no GPU instance family", nearest(family, families))
+        else:
+            yield from _family(family, f"{pool.path}.families[{index}]")
+    yield from _capacity(pool)
+    for index, zone in enumerate(pool.zones):
+        if network.availability_zones and zone not in network.availability_zones:
+            yield Problem(
+                f"{pool.path}.zones[{index}]",
+                zone,
+                "zone",
+                "is not among network.availabilityZones, so it has no subnet",
+                f"use {listed(network.availability_zones)}, or add it there",
+            )
+
+
+def _family(family: str, path: str) -> Iterator[Problem]:
+    """Yield a problem where serving can use no type of the family at all."""
+    types = [kind for kind in catalog.instance_types() if kind.family == family]
+    reasons = dict.fromkeys(kind.excluded for kind in types)
+    if None not in reasons:
+        message = f"has no instance type that can serve: {'; '.join(str(reason) for reason in reasons)}"
+        yield Problem(path, family, "capability", message, "use another family, for example g5, g6e or p5")
+
+
+def _capacity(pool: GpuPool) -> Iterator[Problem]:
+    for index, capacity in enumerate(pool.capacity):
+        if capacity not in CAPACITY_TYPES:
+            path = f"{pool.path}.capacity[{index}]"
+            yield Problem(path, capacity, "choice", "is no way to buy capacity", nearest(capacity, CAPACITY_TYPES))
+    if not pool.capacity:
+        fix = f"name at least one of {listed(CAPACITY_TYPES)}"
+        yield Problem(f"{pool.path}.capacity", [], "required", "is empty: nothing could be bought", fix)
+    if "reserved" in pool.capacity and not pool.reservations:
+        yield Problem(
+            f"{pool.path}.reservations",
+            None,
+            "required",
+            "capacity names reserved, but no reservation says which: Karpenter never uses one it is not told of",
+            "add - id: cr-... or - tags: {...}, or take reserved out of capacity",
+        )
+    if pool.reservations and "reserved" not in pool.capacity:
+        message = "would not be used: capacity does not name reserved"
+        fix = "add reserved to capacity, or remove reservations"
+        yield Problem(f"{pool.path}.reservations", len(pool.reservations), "conflict", message, fix)
+    for index, reservation in enumerate(pool.reservations):
+        if bool(reservation.id) == bool(reservation.tags):
+            path = f"{pool.path}.reservations[{index}]"
+            yield Problem(path, reservation.id, "conflict", "needs exactly one of id and tags", "keep one of the two")
+
+
+def _model(model: Model, pools: Iterable[GpuPool]) -> Iterator[Problem]:
+    names = {pool.name for pool in pools}
+    for index, pool in enumerate(model.pools):
+        if names and pool not in names:
+            path = f"{model.path}.pools[{index}]"
+            yield Problem(path, pool, "reference", "is the name of no entry of gpuPools", nearest(pool, names))
+    if model.replicas.min > model.replicas.max:
+        yield _above(f"{model.path}.replicas.min", model.replicas.min, "replicas.max", model.replicas.max)
+    tokens = model.input_tokens + model.output_tokens
+    if model.max_model_len is not None and tokens > model.max_model_len:
+        yield Problem(
+            f"{model.path}.maxModelLen",
+            model.max_model_len,
+            "order",
+            f"is less than a typical request of {model.input_tokens:,} + {model.output_tokens:,} = {tokens:,} tokens",
+            f"at least {tokens}, or shorten inputTokens or outputTokens",
+        )
+    hub = is_hub(model.source)
+    if model.revision and not hub:
+        message = f"has no effect on {model.source}: only Hugging Face sources have revisions"
+        fix = "remove it; put the version into the source's own path"
+        yield Problem(f"{model.path}.revision", model.revision, "conflict", message, fix)
+    if not hub and not model.architecture:
+        yield Problem(
+            f"{model.path}.architecture",
+            None,
+            "required",
+            f"{model.source} is in no catalogue, so nothing is known of its layers",
+            "save its config.json beside Pulumi.yaml and name the file here",
+        )
+
+
+def is_hub(source: str) -> bool:
+    """Whether a source is a Hugging Face id, which has revisions and needs a download."""
+    return not source.startswith(("s3://", "/"))
