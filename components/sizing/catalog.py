@@ -58,6 +58,17 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Why serving never uses a family, with the two numbers that decide it."""
+
+    actual: float
+    limit: float
+    unit: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
 class InstanceType:
     """One EC2 type with GPUs. Allocatable: what Karpenter 1.14 expects its node to offer to pods."""
 
@@ -81,8 +92,8 @@ class InstanceType:
     """What the EC2 API accepts (on-demand, spot, capacity-block); no statement about capacity."""
     quota_on_demand: str | None
     quota_spot: str | None
-    excluded: str | None
-    """Why serving never uses it; None: it may."""
+    excluded: Exclusion | None
+    """None: serving may use it."""
     usd_per_hour: float | None
     """On-demand list price in us-east-1; None: it has none there."""
     price_date: str | None
@@ -124,6 +135,7 @@ def _offerings() -> dict[str, dict[str, tuple[str, ...]]]:
 @cache
 def _all_instance_types() -> dict[str, InstanceType]:
     document = _document("instance_types.json")
+    excluded = {family: Exclusion(**row) for family, row in document["excluded_families"].items()}
     table = prices.on_demand_table(prices.REFERENCE_REGION)
     types: dict[str, InstanceType] = {}
     for row in document["rows"]:
@@ -132,6 +144,7 @@ def _all_instance_types() -> dict[str, InstanceType]:
         fields["usage_classes"] = tuple(fields["usage_classes"])
         types[fields["name"]] = InstanceType(
             **fields,
+            excluded=excluded.get(fields["family"]),
             usd_per_hour=price,
             price_date=None if price is None else table.date,
             offered_regions=tuple(region for region, offered in _offerings().items() if fields["name"] in offered),
