@@ -38,7 +38,7 @@ class NetworkArgs(TypedDict):
     """Log every flow of the VPC to CloudWatch. Default false."""
     flow_log_days: NotRequired[int]
     """Days that flow logs are kept. Default 30."""
-    permissions_boundary: NotRequired[str]
+    permissions_boundary: NotRequired[str | None]
     """ARN of a permissions boundary for the flow logs' role."""
 
 

@@ -40,7 +40,7 @@ class PodIdentityArgs(TypedDict):
     """Existing policies to attach. Default none."""
     policies: NotRequired[dict[str, pulumi.Input[str]]]
     """Policies to create, as JSON documents by short name. Default none."""
-    permissions_boundary: NotRequired[str]
+    permissions_boundary: NotRequired[str | None]
     """ARN of the policy that bounds the role, where the account demands one."""
 
 

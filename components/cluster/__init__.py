@@ -1,0 +1,5 @@
+"""The EKS cluster: control plane, add-ons, system nodes, access, and the provider that reaches it."""
+
+from components.cluster.cluster import Cluster, ClusterArgs, SystemNodesArgs
+
+__all__ = ["Cluster", "ClusterArgs", "SystemNodesArgs"]
