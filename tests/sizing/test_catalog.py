@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import moto
 import pytest
@@ -13,7 +14,7 @@ from components.sizing import catalog, prices
 MOTO = Path(moto.__file__).parent / "ec2" / "resources"
 
 
-def _ec2(name: str) -> list | dict:
+def _ec2(name: str) -> Any:
     return json.loads(gzip.decompress((MOTO / name).read_bytes()))
 
 
