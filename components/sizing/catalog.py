@@ -24,9 +24,9 @@ class RefusedGpuError(LookupError):
     """A GPU that the catalogue knows but cannot size for; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gpu:
-    """One GPU model: memory in GiB (2**30), bandwidth in GB/s, dense tensor TFLOPS with FP32 accumulate."""
+    """One GPU model, one object per key: memory in GiB (2**30), bandwidth in GB/s, dense tensor TFLOPS with FP32 accumulate."""
 
     key: str
     name: str
