@@ -1,6 +1,13 @@
 """Model servers: the namespace they run in, and one workload per model."""
 
 from components.vllm.model import VllmModel, VllmModelArgs
-from components.vllm.namespace import ServingNamespace, ServingNamespaceArgs
+from components.vllm.namespace import API_KEY_SECRET, HUGGING_FACE_SECRET, ServingNamespace, ServingNamespaceArgs
 
-__all__ = ["ServingNamespace", "ServingNamespaceArgs", "VllmModel", "VllmModelArgs"]
+__all__ = [
+    "API_KEY_SECRET",
+    "HUGGING_FACE_SECRET",
+    "ServingNamespace",
+    "ServingNamespaceArgs",
+    "VllmModel",
+    "VllmModelArgs",
+]

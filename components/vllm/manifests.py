@@ -2,15 +2,13 @@
 
 from typing import Any
 
+from components.pods import dns_egress, https_egress, pod_identity_egress
 from components.vllm.arguments import PORT, is_streamed
 from components.vllm.pod import pod_template
 from components.vllm.workload import Workload
 
 AVAILABILITY_ALLOWANCE_S = 60
 """Between a replica's deadline and the Deployment's: the controllers need time to see it."""
-METADATA_SERVICE = "169.254.169.254/32"
-POD_IDENTITY_AGENT = "169.254.170.23/32"
-"""Where pods get AWS credentials (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html)."""
 
 
 def service_account(workload: Workload) -> dict[str, Any]:
@@ -83,32 +81,6 @@ def progress_deadline_s(workload: Workload) -> int:
     """Return the seconds in which a rollout must bring up its next replica; without surge an old one goes first."""
     leaving = 0 if workload.surge else workload.drain.grace_period_s
     return workload.start.rollout_s + leaving + AVAILABILITY_ALLOWANCE_S
-
-
-def dns_egress() -> dict[str, Any]:
-    """Return the rule that lets pods resolve names."""
-    return {
-        "to": [
-            {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-            }
-        ],
-        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
-    }
-
-
-def https_egress() -> dict[str, Any]:
-    """Return the rule that lets pods reach AWS and the internet, but not the instance's metadata service."""
-    return {
-        "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [METADATA_SERVICE]}}],
-        "ports": [{"port": 443, "protocol": "TCP"}],
-    }
-
-
-def pod_identity_egress() -> dict[str, Any]:
-    """Return the rule that lets pods fetch their AWS credentials."""
-    return {"to": [{"ipBlock": {"cidr": POD_IDENTITY_AGENT}}], "ports": [{"port": 80, "protocol": "TCP"}]}
 
 
 def _namespaces(names: tuple[str, ...]) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-SECRET_KEY = "token"  # noqa: S105  the name of a key, not its value
+from components.pods import SECRET_KEY
+
 HUGGING_FACE_SECRET = "hugging-face"  # noqa: S105  the name of an object
 API_KEY_SECRET = "model-api-key"  # noqa: S105  the name of an object
 

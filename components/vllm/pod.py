@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+from components.pods import MODELS_PATH, container_security, from_secret, pod_security
 from components.scheduling import GPU_RESOURCE, GPU_TAINT, POOL_LABEL, toleration
 from components.vllm.arguments import PORT, is_streamed, lacks_peer_access, serve_arguments
-from components.vllm.workload import GID, MODELS_PATH, UID, Workload
+from components.vllm.workload import Workload
 
 HOME = "/home/vllm"
 CACHE = f"{HOME}/.cache"
@@ -41,22 +42,6 @@ def pod_template(workload: Workload) -> dict[str, Any]:
     }
 
 
-def pod_security() -> dict[str, Any]:
-    """Return the pod's security context: what the restricted Pod Security Standard asks for, as the image's user."""
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": UID,
-        "runAsGroup": GID,
-        "fsGroup": GID,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-
-
-def container_security() -> dict[str, Any]:
-    """Return a container's security context. The root stays writable: NVIDIA's CDI hook writes to it (KServe)."""
-    return {"allowPrivilegeEscalation": False, "privileged": False, "capabilities": {"drop": ["ALL"]}}
-
-
 def _server(workload: Workload) -> dict[str, Any]:
     decision, drain = workload.decision, workload.drain
     memory = f"{math.ceil(decision['host_memory_mib'])}Mi"
@@ -81,7 +66,8 @@ def _server(workload: Workload) -> dict[str, Any]:
         "readinessProbe": _probe(3),
         "livenessProbe": _probe(LIVENESS_FAILURES),
         "lifecycle": {"preStop": {"sleep": {"seconds": drain.pre_stop_s}}},
-        "securityContext": container_security(),
+        # The root stays writable: NVIDIA's CDI hook writes to it (kserve/kserve config of LLMInferenceService).
+        "securityContext": container_security(read_only_root=False),
         "volumeMounts": _mounts(workload),
     }
 
@@ -121,8 +107,7 @@ def _environment(workload: Workload) -> list[dict[str, Any]]:
         values["NCCL_P2P_DISABLE"] = "1"
     listed: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in values.items()]
     if workload.api_key_secret:
-        reference = {"secretKeyRef": {"name": workload.api_key_secret, "key": "token"}}
-        listed.append({"name": "VLLM_API_KEY", "valueFrom": reference})
+        listed.append(from_secret("VLLM_API_KEY", workload.api_key_secret))
     return listed
 
 

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.cold_start import ColdStart, cold_start
 from components.sizing import catalog
 from components.vllm.arguments import is_streamed
-from components.vllm.cold_start import ColdStart, cold_start
 from components.vllm.drain import Drain, drain
-
-MODELS_PATH = "/models"
-"""Where the model cache is mounted, in servers and preloaders alike."""
-UID, GID = 2000, 0
-"""User ``vllm`` of the image; its home and caches are writable by group 0 (vllm-project/vllm#40275)."""
 
 
 @dataclass(frozen=True)
