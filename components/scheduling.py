@@ -8,7 +8,12 @@ from typing import Any
 POOL_LABEL = "llm-serving/pool"
 """On every node: the logical pool it belongs to. Pods are pinned by it."""
 SYSTEM_POOL = "system"
+"""Controllers, on the managed node group."""
 CPU_POOL = "cpu"
+"""Jobs without a GPU, such as the preloaders; grows from zero."""
+
+DISCOVERY_TAG = "karpenter.sh/discovery"
+"""AWS tag by which Karpenter finds subnets and security groups; its value is the cluster's name."""
 
 GPU_RESOURCE = "nvidia.com/gpu"
 EFA_RESOURCE = "vpc.amazonaws.com/efa"
@@ -18,7 +23,7 @@ EFA_RESOURCE = "vpc.amazonaws.com/efa"
 GPU_TAINT = {"key": GPU_RESOURCE, "value": "true", "effect": "NoSchedule"}
 SYSTEM_TAINT = {"key": "CriticalAddonsOnly", "value": "true", "effect": "NoSchedule"}
 
-EFS_STARTUP_TAINT = {"key": "efs.csi.aws.com/agent-not-ready", "value": "true", "effect": "NoExecute"}
+EFS_STARTUP_TAINT = {"key": "efs.csi.aws.com/agent-not-ready", "effect": "NoExecute"}
 """Removed by the EFS CSI node pod itself: a model server that starts before it cannot mount its weights."""
 
 

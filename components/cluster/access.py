@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components.naming import fit, partition
+from components.iam import fit, partition
 
 _KEY_LIMIT = 48
 """Length of a principal's part in a logical name; longer ones end in a digest."""

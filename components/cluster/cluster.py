@@ -1,6 +1,5 @@
 """The EKS cluster."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
@@ -13,23 +12,9 @@ from components import versions
 from components.cluster.access import create_access
 from components.cluster.addons import IDENTITIES, configuration_values
 from components.cluster.system_nodes import create_system_nodes
-from components.naming import IAM_ROLE_NAME_LIMIT, fit, managed_policy
+from components.iam import ROLE_NAME_LIMIT, fit, managed_policy, service_trust
 from components.pod_identity import PodIdentity
-
-DISCOVERY_TAG = "karpenter.sh/discovery"
-
-_CONTROL_PLANE_TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "eks.amazonaws.com"},
-                "Action": ["sts:AssumeRole", "sts:TagSession"],
-            }
-        ],
-    },
-)
+from components.scheduling import DISCOVERY_TAG
 
 
 class SystemNodesArgs(TypedDict):
@@ -195,8 +180,8 @@ class Cluster(pulumi.ComponentResource):
         )
         role = aws.iam.Role(
             f"{name}-control-plane",
-            name=fit(f"{args['cluster_name']}-control-plane", IAM_ROLE_NAME_LIMIT),
-            assume_role_policy=_CONTROL_PLANE_TRUST,
+            name=fit(f"{args['cluster_name']}-control-plane", ROLE_NAME_LIMIT),
+            assume_role_policy=service_trust("eks.amazonaws.com", tag_session=True),
             permissions_boundary=args.get("permissions_boundary"),
             opts=child,
         )

@@ -1,31 +1,18 @@
 """The managed node group that runs the controllers, so that Karpenter never runs on a node it manages itself."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from components.naming import IAM_ROLE_NAME_LIMIT, fit, managed_policy
+from components.iam import NODE_POLICIES, ROLE_NAME_LIMIT, dns_suffix, fit, managed_policy, service_trust
 from components.scheduling import POOL_LABEL, SYSTEM_POOL, SYSTEM_TAINT
 
 AMI_TYPE = "AL2023_x86_64_STANDARD"
 ROOT_DEVICE = "/dev/xvda"
 """Of Amazon Linux 2023."""
 
-# AmazonEKS_CNI_Policy is absent: the network plugin has a role of its own.
-NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore")
-
-
-def node_trust_policy(service: str = "ec2.amazonaws.com") -> str:
-    """Trust policy of a role for EC2 instances."""
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
-        },
-    )
 
 
 def create_system_nodes(
@@ -45,8 +32,8 @@ def create_system_nodes(
     child = pulumi.ResourceOptions(parent=parent)
     role = aws.iam.Role(
         f"{name}-system",
-        name=fit(f"{cluster_name}-system-node", IAM_ROLE_NAME_LIMIT),
-        assume_role_policy=node_trust_policy(),
+        name=fit(f"{cluster_name}-system-node", ROLE_NAME_LIMIT),
+        assume_role_policy=service_trust(f"ec2.{dns_suffix(region)}"),
         permissions_boundary=permissions_boundary,
         opts=child,
     )

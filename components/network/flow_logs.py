@@ -1,39 +1,21 @@
 """A record of every flow in the VPC."""
 
-import json
-
 import pulumi
 import pulumi_aws as aws
 
-from components.naming import IAM_ROLE_NAME_LIMIT, fit
-
-_TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    },
-)
+from components.iam import ROLE_NAME_LIMIT, document, fit, service_trust
 
 
 def write_policy(log_group_arn: str) -> str:
     """Return the policy that lets flow logs write into one log group and nothing else."""
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Action": ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-                    "Resource": f"{log_group_arn}:*",
-                }
-            ],
-        },
+    return document(
+        [
+            {
+                "Effect": "Allow",
+                "Action": ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                "Resource": f"{log_group_arn}:*",
+            }
+        ],
     )
 
 
@@ -52,8 +34,8 @@ def create_flow_logs(
     )
     role = aws.iam.Role(
         f"{name}-flow-logs",
-        name=fit(f"{cluster_name}-flow-logs", IAM_ROLE_NAME_LIMIT),
-        assume_role_policy=_TRUST,
+        name=fit(f"{cluster_name}-flow-logs", ROLE_NAME_LIMIT),
+        assume_role_policy=service_trust("vpc-flow-logs.amazonaws.com"),
         permissions_boundary=permissions_boundary,
         opts=opts,
     )

@@ -9,14 +9,12 @@ import pulumi_aws as aws
 from components.network.endpoints import create_endpoints
 from components.network.flow_logs import create_flow_logs
 from components.network.subnets import ZoneSubnets, plan_subnets
+from components.scheduling import DISCOVERY_TAG
 
 NAT_PER_ZONE = "perZone"
 NAT_SINGLE = "single"
 NAT_NONE = "none"
 NAT_MODES = (NAT_PER_ZONE, NAT_SINGLE, NAT_NONE)
-
-DISCOVERY_TAG = "karpenter.sh/discovery"
-"""Karpenter finds subnets and security groups by this tag, whose value is the cluster's name."""
 
 
 class NetworkArgs(TypedDict):

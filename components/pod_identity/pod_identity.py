@@ -3,28 +3,16 @@
 EKS Pod Identity instead of roles for service accounts: no OIDC provider, no thumbprint, no annotation on the account.
 """
 
-import json
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
-from components.naming import IAM_POLICY_NAME_LIMIT, IAM_ROLE_NAME_LIMIT, fit
+from components.iam import POLICY_NAME_LIMIT, ROLE_NAME_LIMIT, fit, service_trust
 
-# Both actions are needed: EKS tags the session with cluster, namespace and service account
+# EKS tags the session with cluster, namespace and service account, so it needs both actions
 # (docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html).
-TRUST_POLICY = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "pods.eks.amazonaws.com"},
-                "Action": ["sts:AssumeRole", "sts:TagSession"],
-            }
-        ],
-    },
-)
+_TRUST_POLICY = service_trust("pods.eks.amazonaws.com", tag_session=True)
 
 
 class PodIdentityArgs(TypedDict):
@@ -55,8 +43,8 @@ class PodIdentity(pulumi.ComponentResource):
         cluster_name = pulumi.Output.from_input(args["cluster_name"])
         role = aws.iam.Role(
             name,
-            name=cluster_name.apply(lambda cluster: fit(f"{cluster}-{name}", IAM_ROLE_NAME_LIMIT)),
-            assume_role_policy=TRUST_POLICY,
+            name=cluster_name.apply(lambda cluster: fit(f"{cluster}-{name}", ROLE_NAME_LIMIT)),
+            assume_role_policy=_TRUST_POLICY,
             permissions_boundary=args.get("permissions_boundary"),
             opts=child,
         )
@@ -68,7 +56,7 @@ class PodIdentity(pulumi.ComponentResource):
             policy = aws.iam.Policy(
                 f"{name}-{short_name}",
                 name=cluster_name.apply(
-                    lambda cluster, short_name=short_name: fit(f"{cluster}-{name}-{short_name}", IAM_POLICY_NAME_LIMIT)
+                    lambda cluster, short_name=short_name: fit(f"{cluster}-{name}-{short_name}", POLICY_NAME_LIMIT)
                 ),
                 policy=document,
                 opts=child,

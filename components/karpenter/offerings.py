@@ -1,0 +1,39 @@
+"""In which zones EC2 offers what a pool asks for."""
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_aws as aws
+
+
+class NotOfferedError(ValueError):
+    """EC2 offers none of the types in any zone of the pool."""
+
+
+def usable_zones(zones: Sequence[str], offered: Sequence[str], instance_types: Sequence[str]) -> list[str]:
+    """Return the pool's zones in which EC2 offers at least one of the types, in the pool's order. Pure.
+
+    Raises:
+        NotOfferedError: there is none.
+
+    """
+    usable = [zone for zone in zones if zone in set(offered)]
+    if not usable:
+        elsewhere = ", ".join(sorted(set(offered))) or "no zone of the region"
+        raise NotOfferedError(
+            f"EC2 offers {', '.join(instance_types)} in {elsewhere}, not in {', '.join(zones)}; "
+            "change the network's availability zones or the pool's families"
+        )
+    return usable
+
+
+def offered_zones(
+    instance_types: Sequence[str], zones: Sequence[str], *, parent: pulumi.Resource
+) -> pulumi.Output[list[str]]:
+    """Ask EC2, at preview already, and return the zones that a pool can use."""
+    found = aws.ec2.get_instance_type_offerings_output(
+        location_type="availability-zone",
+        filters=[{"name": "instance-type", "values": list(instance_types)}],
+        opts=pulumi.InvokeOutputOptions(parent=parent),
+    )
+    return found.apply(lambda offerings: usable_zones(zones, offerings.locations, instance_types))
