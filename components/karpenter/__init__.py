@@ -1,5 +1,6 @@
 """Karpenter and the pools of nodes that it makes."""
 
+from components.karpenter.checks import CAPACITY_BLOCK_DRAIN_MINUTES, PoolFacts, PoolProblem, pool_problems
 from components.karpenter.controller import Karpenter, KarpenterArgs
 from components.karpenter.cpu_pool import CpuNodePool, CpuNodePoolArgs
 from components.karpenter.gpu_pool import (
@@ -11,6 +12,7 @@ from components.karpenter.gpu_pool import (
 )
 
 __all__ = [
+    "CAPACITY_BLOCK_DRAIN_MINUTES",
     "CpuNodePool",
     "CpuNodePoolArgs",
     "GpuNodePool",
@@ -19,5 +21,8 @@ __all__ = [
     "Karpenter",
     "KarpenterArgs",
     "MaintenanceWindowArgs",
+    "PoolFacts",
+    "PoolProblem",
     "ReservationArgs",
+    "pool_problems",
 ]

@@ -101,8 +101,8 @@ class GpuNodePoolArgs(TypedDict):
     """AWS tags of the instances and volumes."""
 
 
-class InvalidPoolError(ValueError):
-    """The pool cannot work; the message lists every reason."""
+class InvalidPoolError(pulumi.RunError):
+    """The pool cannot work; the message lists every reason, and Pulumi prints it without a traceback."""
 
 
 class GpuNodePool(pulumi.ComponentResource):
