@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from infra.stack import deploy  # noqa: E402  the path must be set first
+from infra.stack import deploy
 
 deploy()

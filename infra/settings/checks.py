@@ -31,7 +31,7 @@ charts = matches(r"(https?|oci)://\S+|[./~]\S*")
 VPC = "a VPC id such as vpc-0123456789abcdef0"
 vpc = matches(r"vpc-[0-9a-f]{8,17}")
 
-MINOR = "a minor version in quotes, such as \"1.35\" (without quotes YAML reads 1.30 as 1.3)"
+MINOR = 'a minor version in quotes, such as "1.35" (without quotes YAML reads 1.30 as 1.3)'
 minor = matches(r"1\.\d\d")
 
 CIDR = "a CIDR block such as 10.40.0.0/16"

@@ -48,7 +48,9 @@ def typed(kind: Kind, limits: Limits, value: Any, path: str, problems: list[Prob
     converted = _scalar(kind.name, value)
     if converted is BAD:
         article = "an" if kind.name == "integer" else "a"
-        problems.append(Problem(path, _shown(value), "type", f"must be {article} {kind.name}", _expectation(limits, kind)))
+        problems.append(
+            Problem(path, _shown(value), "type", f"must be {article} {kind.name}", _expectation(limits, kind))
+        )
         return BAD
     complaint = _complaint(limits, converted)
     if complaint:
@@ -67,7 +69,9 @@ def _list(item: Kind, limits: Limits, value: Any, path: str, problems: list[Prob
     if item.name == "string":
         for index, entry in enumerate(entries):
             if entry is not BAD and entry in entries[:index]:
-                problems.append(Problem(f"{path}[{index}]", entry, "duplicate", "is listed twice", "remove one of them"))
+                problems.append(
+                    Problem(f"{path}[{index}]", entry, "duplicate", "is listed twice", "remove one of them")
+                )
     return tuple(entries)
 
 
@@ -77,7 +81,9 @@ def _map(value: Any, path: str, problems: list[Problem]) -> Any:
         return BAD
     for key, entry in value.items():
         if not isinstance(entry, str):
-            problems.append(Problem(_join(path, str(key)), _shown(entry), "type", "must be a string", "put it in quotes"))
+            problems.append(
+                Problem(_join(path, str(key)), _shown(entry), "type", "must be a string", "put it in quotes")
+            )
     return {str(key): entry for key, entry in value.items() if isinstance(entry, str)}
 
 
@@ -112,9 +118,7 @@ def _expectation(limits: Limits, kind: Kind) -> str:
     if limits.shape:
         return f"write {limits.shape}"
     bounds = [
-        f"{word} {bound:,}"
-        for word, bound in (("from", limits.minimum), ("to", limits.maximum))
-        if bound is not None
+        f"{word} {bound:,}" for word, bound in (("from", limits.minimum), ("to", limits.maximum)) if bound is not None
     ]
     return f"write {'an' if kind.name == 'integer' else 'a'} {kind.name} {' '.join(bounds)}".rstrip()
 

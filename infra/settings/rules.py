@@ -133,9 +133,9 @@ def _pool(pool: GpuPool, network: Network) -> Iterator[Problem]:
 def _family(family: str, path: str) -> Iterator[Problem]:
     """Yield a problem where serving can use no type of the family at all."""
     types = [kind for kind in catalog.instance_types() if kind.family == family]
-    reasons = dict.fromkeys(kind.excluded for kind in types)
-    if None not in reasons:
-        message = f"has no instance type that can serve: {'; '.join(str(reason) for reason in reasons)}"
+    reasons = dict.fromkeys(kind.excluded.text for kind in types if kind.excluded)
+    if all(kind.excluded for kind in types):
+        message = f"has no instance type that can serve: {'; '.join(reasons)}"
         yield Problem(path, family, "capability", message, "use another family, for example g5, g6e or p5")
 
 

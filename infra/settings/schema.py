@@ -121,6 +121,6 @@ def settings_of(section: type) -> tuple[Setting, ...]:
 
 
 def matches(pattern: str) -> Check:
-    """A check that the whole text matches a regular expression."""
+    """Return a check that the whole text matches a regular expression."""
     compiled = re.compile(pattern)
     return lambda value: None if compiled.fullmatch(value) else "has the wrong form"

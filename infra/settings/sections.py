@@ -1,15 +1,14 @@
 """Every setting of a stack file: its meaning, unit, default and limits. docs/config.md is generated from here."""
+# ruff: noqa: RUF009 - setting() is a declaration, and frozen sections are safe defaults
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components import versions
+from components.sizing.quantization import PRECISIONS
 from infra.settings import checks
 from infra.settings.schema import setting
 
-PRECISIONS = (
-    "bf16", "fp16", "fp8", "fp8-block", "int8", "awq-int4", "gptq-int4", "gptq-int8", "mxfp4", "nvfp4",
-)
 CAPACITY_TYPES = ("reserved", "on-demand", "spot")
 ENDPOINTS = ("ecr.api", "ecr.dkr", "sts", "ec2", "eks", "eks-auth", "logs", "sqs", "ssm", "elasticfilesystem")
 
@@ -60,9 +59,7 @@ class Access:
         "inside the VPC.",
         default=(),
     )
-    client_namespaces: tuple[str, ...] = setting(
-        "Namespaces whose pods may call the models.", default=("gateway",)
-    )
+    client_namespaces: tuple[str, ...] = setting("Namespaces whose pods may call the models.", default=("gateway",))
     metrics_namespaces: tuple[str, ...] = setting(
         "Namespaces whose pods may read the models' metrics.", default=("monitoring",)
     )
@@ -102,20 +99,8 @@ class GpuPool:
         "Most GPUs of this pool; caps the limit that follows from the replicas.", default=None, minimum=1
     )
     zones: tuple[str, ...] = setting("Zones of this pool. Empty: all of `network.availabilityZones`.", default=())
-    volume_gib: int = setting(
-        "Root volume in GiB: image, logs and scratch.", default=200, minimum=100, maximum=16000
-    )
-    path: str = ""
-
-
-@dataclass(frozen=True)
-class Cache:
-    """The file system that holds the weights."""
-
-    throughput: str = setting(
-        "EFS throughput mode. `elastic` needs no planning; `provisioned` has a third of its speed per client.",
-        default="elastic",
-        choices=("elastic", "provisioned"),
+    volume_gib: int | None = setting(
+        "Root volume in GiB. Unset: computed from image, logs and local disks.", default=None, minimum=50, maximum=16000
     )
     provisioned_mibps: int | None = setting(
         "Throughput in MiB/s; only with `throughput: provisioned`.", default=None, minimum=1, maximum=3414

@@ -1,0 +1,62 @@
+"""Everything that follows from a stack's settings, before any resource exists."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.planning.advice import advice
+from infra.planning.costs import Cost, cost
+from infra.planning.models import ModelPlan, UnplannableError, plan_model
+from infra.planning.pools import PoolPlan, plan_pools
+from infra.settings.problems import Problem
+from infra.settings.sections import StackConfig
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What will be deployed, what it costs, and what its owner should know."""
+
+    models: tuple[ModelPlan, ...]
+    pools: tuple[PoolPlan, ...]
+    cost: Cost
+    warnings: tuple[Problem, ...]
+    problems: tuple[Problem, ...]
+    """Not empty: nothing may be deployed."""
+    cache_throughput: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the stack exports and the plan prints, as plain data."""
+        return {
+            "models": [plan.to_json(self.cache_throughput) for plan in self.models],
+            "nodePools": [pool.to_json() for pool in self.pools],
+            "cost": self.cost.to_json(),
+            "warnings": [warning.to_json() for warning in self.warnings],
+        }
+
+
+def decide(config: StackConfig, root: Path, *, token: bool = False, api_key: bool = False) -> Decisions:
+    """Size every model and derive pools, cost and warnings.
+
+    Args:
+        config: the settings; what had a problem of its own is left out of them.
+        root: folder of Pulumi.yaml, which architecture files are relative to.
+        token: whether the stack has a Hugging Face token.
+        api_key: whether the stack has a key for the models' callers.
+
+    """
+    plans: list[ModelPlan] = []
+    problems: list[Problem] = []
+    for model in config.models:
+        try:
+            plans.append(plan_model(model, config, root))
+        except UnplannableError as error:
+            problems.extend(error.problems)
+    pools, limits = plan_pools(config, plans)
+    return Decisions(
+        models=tuple(plans),
+        pools=pools,
+        cost=cost(config, plans),
+        warnings=tuple(advice(config, plans, pools, token=token, api_key=api_key)),
+        problems=(*problems, *limits),
+        cache_throughput=config.cache.throughput,
+    )

@@ -1,0 +1,1 @@
+"""What follows from a stack's settings: sizes, pools, costs, advice. Nothing here imports Pulumi."""

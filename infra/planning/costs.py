@@ -1,0 +1,113 @@
+"""What the stack costs per hour: line items, and the floor and ceiling that they add up to."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from components.sizing import prices
+from infra.planning.models import ModelPlan
+from infra.settings.rules import is_hub
+from infra.settings.sections import StackConfig
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """One item: what it costs per hour at the least and at the most. None: nobody has a price for it."""
+
+    item: str
+    floor: float | None
+    ceiling: float | None
+    basis: str
+    """How it is computed and where the price is from."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "item": self.item,
+            "floor_usd_per_hour": self.floor,
+            "ceiling_usd_per_hour": self.ceiling,
+            "basis": self.basis,
+        }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """All line items. Data transfer, logs and requests depend on traffic and are not in it."""
+
+    lines: tuple[CostLine, ...]
+
+    @property
+    def floor(self) -> float:
+        """US dollars per hour with what always runs."""
+        return sum(line.floor or 0 for line in self.lines)
+
+    @property
+    def ceiling(self) -> float:
+        """US dollars per hour with every replica and every system node."""
+        return sum(line.ceiling or 0 for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for the plan."""
+        return {
+            "floor_usd_per_hour": round(self.floor, 4),
+            "ceiling_usd_per_hour": round(self.ceiling, 4),
+            "lines": [line.to_json() for line in self.lines],
+        }
+
+
+def cost(config: StackConfig, plans: Iterable[ModelPlan]) -> Cost:
+    """Return what the stack costs per hour, at on-demand list prices."""
+    plans = tuple(plans)
+    return Cost((*_models(plans), *_platform(config), *_storage(plans)))
+
+
+def _models(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
+    for plan in plans:
+        decision = plan.decision
+        each = decision.price_of_replica
+        yield CostLine(
+            f"{decision.name}: {decision.replicas} to {decision.replicas_max} × {decision.instance_type}",
+            each * decision.replicas,
+            each * decision.replicas_max,
+            f"${each:.3f}/h per replica, on-demand",
+        )
+
+
+def _platform(config: StackConfig) -> Iterator[CostLine]:
+    yield _fixed("EKS control plane", 1, "eks_control_plane")
+    network = config.network
+    zones = len(network.availability_zones)
+    gateways = {"perZone": zones, "single": 1, "none": 0}[network.nat_gateways]
+    if not network.vpc_id and gateways:
+        yield _fixed(f"NAT gateways: {gateways}", gateways, "nat_gateway")
+        yield _fixed(f"Public IPv4 addresses: {gateways}", gateways, "public_ipv4")
+    if not network.vpc_id and network.interface_endpoints:
+        count = len(network.interface_endpoints) * zones
+        yield _fixed(
+            f"Interface endpoints: {len(network.interface_endpoints)} in {zones} zones", count, "interface_endpoint"
+        )
+    yield _system_nodes(config)
+
+
+def _system_nodes(config: StackConfig) -> CostLine:
+    nodes = config.system_nodes
+    kind = nodes.instance_types[0]
+    item = f"System nodes: {nodes.min} to {nodes.max} × {kind}"
+    price = prices.hourly(kind, config.region)
+    if price is None:
+        return CostLine(item, None, None, f"no list has a price for {kind}")
+    return CostLine(item, price.usd * nodes.min, price.usd * nodes.max, f"${price.usd}/h, {price.source}")
+
+
+def _storage(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
+    stored = sum(plan.decision.checkpoint_bytes for plan in plans if is_hub(plan.model.source)) / GB
+    price = prices.other("efs_storage")
+    usd = stored * price.usd / prices.HOURS_PER_MONTH
+    yield CostLine(f"EFS: {stored:,.0f} GB of weights", usd, usd, f"${price.usd}/{price.unit}, {price.source}")
+
+
+def _fixed(item: str, count: int, name: str) -> CostLine:
+    price = prices.other(name)
+    return CostLine(item, price.usd * count, price.usd * count, f"${price.usd}/{price.unit}, {price.source}")

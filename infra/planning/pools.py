@@ -1,0 +1,88 @@
+"""Which types a pool launches and how many GPUs it may hold, from the models that use it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from components.karpenter import gpu_limit
+from components.sizing import catalog
+from infra.planning.models import ModelPlan
+from infra.settings.problems import Problem
+from infra.settings.sections import GpuPool, StackConfig
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """One GPU pool as it is deployed."""
+
+    pool: GpuPool
+    models: tuple[str, ...]
+    instance_types: tuple[str, ...]
+    """What its models were planned on, and their alternates, of the pool's families only."""
+    zones: tuple[str, ...]
+    gpu_limit: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for the plan."""
+        return {
+            "name": self.pool.name,
+            "capacity": list(self.pool.capacity),
+            "families": list(self.pool.families),
+            "instance_types": list(self.instance_types),
+            "gpu_limit": self.gpu_limit,
+            "zones": list(self.zones),
+            "models": list(self.models),
+        }
+
+
+def plan_pools(config: StackConfig, plans: Iterable[ModelPlan]) -> tuple[tuple[PoolPlan, ...], tuple[Problem, ...]]:
+    """Return the pools that models use, and what is wrong with their limits."""
+    planned: list[PoolPlan] = []
+    problems: list[Problem] = []
+    for pool in config.gpu_pools:
+        members = [plan for plan in plans if pool in plan.pools]
+        if not members:
+            continue
+        built = _plan(pool, members, config)
+        planned.append(built)
+        problems.extend(_limit_problems(built, members))
+    return tuple(planned), tuple(problems)
+
+
+def _plan(pool: GpuPool, members: list[ModelPlan], config: StackConfig) -> PoolPlan:
+    types = dict.fromkeys(name for member in members for name in _types(member, pool))
+    replicas = [(member.model.replicas.max, _replica_gpus(member, pool)) for member in members]
+    limit = gpu_limit(replicas, max(catalog.instance_type(name).gpu_count for name in types))
+    return PoolPlan(
+        pool=pool,
+        models=tuple(member.model.name for member in members),
+        instance_types=tuple(types),
+        zones=pool.zones or config.network.availability_zones,
+        gpu_limit=limit if pool.gpu_limit is None else min(limit, pool.gpu_limit),
+    )
+
+
+def _types(member: ModelPlan, pool: GpuPool) -> list[str]:
+    return [name for name in member.instance_types if catalog.instance_type(name).family in pool.families]
+
+
+def _replica_gpus(member: ModelPlan, pool: GpuPool) -> int:
+    """Return the GPUs of the largest node that one replica may take in the pool."""
+    return max(catalog.instance_type(name).gpu_count for name in _types(member, pool))
+
+
+def _limit_problems(built: PoolPlan, members: list[ModelPlan]) -> list[Problem]:
+    """Refuse a cap below one node, or below what runs from the start."""
+    cap = built.pool.gpu_limit
+    if cap is None:
+        return []
+    largest = max(catalog.instance_type(name).gpu_count for name in built.instance_types)
+    running = sum(_replica_gpus(member, built.pool) * member.decision.replicas for member in members)
+    path = f"{built.pool.path}.gpuLimit"
+    if cap < largest:
+        message = f"is less than the {largest} GPUs of one node of {built.instance_types[0]}: nothing could be launched"
+        return [Problem(path, cap, "limit", message, f"at least {running}, or remove it")]
+    if cap < running:
+        message = f"is less than the {running} GPUs that {', '.join(built.models)} run on from the start"
+        return [Problem(path, cap, "limit", message, f"at least {running}, or remove it")]
+    return []

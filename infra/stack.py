@@ -1,0 +1,334 @@
+"""The whole deployment: network, cluster, platform, serving, each after what it needs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components import versions
+from components.cluster import Cluster
+from components.gpu_operator import GpuOperator
+from components.iam import partition
+from components.karpenter import CpuNodePool, GpuNodePool, Karpenter
+from components.model_cache import ModelCache, ModelPreload, model_directory
+from components.model_sizing import ModelSizing
+from components.network import Network
+from components.pod_identity import PodIdentity
+from components.registries import RegistriesArgs, image
+from components.vllm import API_KEY_SECRET, HUGGING_FACE_SECRET, ServingNamespace, VllmModel
+from infra.config import InvalidStack, Secrets, read_secrets, read_settings
+from infra.decisions import Decisions, decide
+from infra.outputs import export
+from infra.planning.models import ModelPlan
+from infra.settings.rules import is_hub
+from infra.settings.sections import StackConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+"""Folder of Pulumi.yaml; what stack files name is relative to it."""
+NAMESPACE = "serving"
+CONTROL_PLANE_LOGS = ["api", "audit", "authenticator"]
+AMI_FAMILY = "al2023"
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What the rest of the stack stands on."""
+
+    config: StackConfig
+    aws: aws.Provider
+    cluster: Cluster
+    vpc_id: pulumi.Input[str]
+    subnet_ids: pulumi.Input[list[pulumi.Input[str]]]
+    registries: RegistriesArgs
+
+    def after(self, *dependencies: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Return the options of a component inside the cluster that needs these others."""
+        providers = [self.aws, self.cluster.kubernetes]
+        return pulumi.ResourceOptions(providers=providers, depends_on=[self.cluster, *dependencies])
+
+
+def deploy() -> None:
+    """Read the settings, decide, and declare everything.
+
+    Raises:
+        InvalidStack: with every problem, before any resource is registered.
+
+    """
+    config, problems = read_settings()
+    secrets = read_secrets()
+    decisions = decide(config, ROOT, token=secrets.hugging_face_token is not None, api_key=secrets.api_key is not None)
+    if problems or decisions.problems:
+        raise InvalidStack(pulumi.get_stack(), (*problems, *decisions.problems))
+    for warning in decisions.warnings:
+        pulumi.log.warn(str(warning).strip())
+    foundation = _foundation(config)
+    platform = _platform(foundation, decisions)
+    endpoints = _serving(foundation, decisions, secrets, platform)
+    export(config, decisions, foundation.cluster, endpoints)
+
+
+def _foundation(config: StackConfig) -> Foundation:
+    name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+    provider = aws.Provider("aws", region=config.region, default_tags={"tags": _tags(config)})
+    outside = pulumi.ResourceOptions(providers=[provider])
+    network = _network(config, name, outside)
+    if network is None:
+        vpc_id: pulumi.Input[str] = config.network.vpc_id or ""
+        private: Any = list(config.network.private_subnet_ids)
+        public: Any = list(config.network.public_subnet_ids)
+    else:
+        vpc_id, private, public = network.vpc_id, network.private_subnet_ids, network.public_subnet_ids
+    nodes = config.system_nodes
+    cluster = Cluster(
+        "cluster",
+        {
+            "cluster_name": name,
+            "region": config.region,
+            "kubernetes_version": config.kubernetes_version,
+            "vpc_id": vpc_id,
+            "private_subnet_ids": private,
+            "public_subnet_ids": public,
+            "endpoint_public_cidrs": list(config.access.public_cidrs),
+            "admins": list(config.access.admins),
+            "log_types": CONTROL_PLANE_LOGS,
+            "system_nodes": {
+                "instance_types": list(nodes.instance_types),
+                "min": nodes.min,
+                "max": nodes.max,
+                "disk_gib": nodes.disk_gib,
+            },
+            "addon_versions": dict(config.addon_versions),
+            "protect": config.protect,
+            "permissions_boundary": config.permissions_boundary,
+        },
+        pulumi.ResourceOptions.merge(outside, pulumi.ResourceOptions(depends_on=[network] if network else [])),
+    )
+    return Foundation(config, provider, cluster, vpc_id, private, _registries(config))
+
+
+def _network(config: StackConfig, name: str, opts: pulumi.ResourceOptions) -> Network | None:
+    """Return the stack's own network; None where it lives in an existing VPC."""
+    network = config.network
+    if network.vpc_id:
+        return None
+    return Network(
+        "network",
+        {
+            "cluster_name": name,
+            "region": config.region,
+            "cidr": network.cidr,
+            "availability_zones": list(network.availability_zones),
+            "nat_gateways": network.nat_gateways,
+            "interface_endpoints": list(network.interface_endpoints),
+            "flow_logs": network.flow_logs,
+            **_given("permissions_boundary", config.permissions_boundary),
+        },
+        opts,
+    )
+
+
+def _platform(foundation: Foundation, decisions: Decisions) -> dict[str, pulumi.Resource]:
+    """Declare the node autoscaler, its pools and the GPU operator; return them by what models need to name."""
+    config, cluster = foundation.config, foundation.cluster
+    account = aws.get_caller_identity_output(opts=pulumi.InvokeOutputOptions(provider=foundation.aws)).account_id
+    karpenter = Karpenter(
+        "karpenter",
+        {
+            "cluster_name": cluster.cluster_name,
+            "region": config.region,
+            "account_id": account,
+            "permissions_boundary": config.permissions_boundary,
+            "registries": foundation.registries,
+        },
+        foundation.after(),
+    )
+    nodes: dict[str, Any] = {
+        "cluster_name": cluster.cluster_name,
+        "node_role_name": karpenter.node_role_name,
+        "ami_alias": versions.AL2023_AMI,
+        # The subnets of an existing VPC do not carry our discovery tag.
+        **({"subnet_ids": foundation.subnet_ids} if config.network.vpc_id else {}),
+    }
+    cpu = CpuNodePool("cpu", {**nodes, "zones": list(config.network.availability_zones)}, foundation.after(karpenter))
+    operator = GpuOperator(
+        "gpu-operator", {"ami_family": AMI_FAMILY, "registries": foundation.registries}, foundation.after()
+    )
+    pools = {
+        f"pool:{planned.pool.name}": GpuNodePool(
+            planned.pool.name,
+            {
+                **nodes,
+                "pool": planned.pool.name,
+                "instance_types": list(planned.instance_types),
+                "capacity": list(planned.pool.capacity),
+                "gpu_limit": planned.gpu_limit,
+                "zones": list(planned.zones),
+                "reservations": [
+                    {**_given("id", each.id), **_given("tags", dict(each.tags))} for each in planned.pool.reservations
+                ],
+                "tags": _tags(config),
+                **_given("volume_gib", planned.pool.volume_gib),
+            },
+            foundation.after(karpenter),
+        )
+        for planned in decisions.pools
+    }
+    return {"cpu": cpu, "operator": operator, **pools}
+
+
+def _serving(
+    foundation: Foundation, decisions: Decisions, secrets: Secrets, platform: Mapping[str, pulumi.Resource]
+) -> dict[str, pulumi.Output[str]]:
+    """Declare the namespace, the cache and every model; return the models' endpoints by name."""
+    config = foundation.config
+    protect = config.protect if config.cache.protect is None else config.cache.protect
+    namespace = ServingNamespace(
+        "serving",
+        {
+            "namespace": NAMESPACE,
+            **_given("hugging_face_token", secrets.hugging_face_token),
+            **_given("api_key", secrets.api_key),
+        },
+        foundation.after(),
+    )
+    cache = ModelCache(
+        "model-cache",
+        {
+            "cluster_name": f"{pulumi.get_project()}-{pulumi.get_stack()}",
+            "vpc_id": foundation.vpc_id,
+            "zones": list(config.network.availability_zones),
+            "subnet_ids": foundation.subnet_ids,
+            "client_security_group_id": foundation.cluster.security_group_id,
+            "namespace": NAMESPACE,
+            "throughput_mode": config.cache.throughput,
+            **_given("provisioned_mibps", config.cache.provisioned_mibps),
+            "protect": protect,
+            "retain_on_delete": config.cache.retain_on_delete,
+        },
+        foundation.after(namespace),
+    )
+    return {
+        plan.model.name: _model(foundation, plan, decisions, secrets, platform, namespace, cache)
+        for plan in decisions.models
+    }
+
+
+def _model(
+    foundation: Foundation,
+    plan: ModelPlan,
+    decisions: Decisions,
+    secrets: Secrets,
+    platform: Mapping[str, pulumi.Resource],
+    namespace: ServingNamespace,
+    cache: ModelCache,
+) -> pulumi.Output[str]:
+    """Declare one model: its decision, its weights, its servers."""
+    model, config = plan.model, foundation.config
+    decision = plan.to_json(decisions.cache_throughput)
+    ModelSizing(f"{model.name}-sizing", {"decision": decision})
+    weights = _weights(foundation, plan, secrets, platform["cpu"], namespace, cache)
+    pools = [platform[f"pool:{pool.name}"] for pool in plan.pools]
+    servers = VllmModel(
+        model.name,
+        {
+            "decision": decision,
+            "namespace": NAMESPACE,
+            "image": image(versions.VLLM_IMAGE, foundation.registries),
+            "model_path": _model_path(plan),
+            "claim_name": cache.claim_name,
+            "pools": [pool.name for pool in plan.pools],
+            "replicas": plan.decision.replicas,
+            "output_tokens": model.output_tokens,
+            "surge": plan.surge,
+            **_given("api_key_secret", API_KEY_SECRET if secrets.api_key else None),
+            "client_namespaces": list(config.access.client_namespaces),
+            "metrics_namespaces": list(config.access.metrics_namespaces),
+            "cache_throughput": config.cache.throughput,
+        },
+        foundation.after(namespace, cache, *weights, *pools, platform["operator"]),
+    )
+    return servers.endpoint
+
+
+def _weights(
+    foundation: Foundation,
+    plan: ModelPlan,
+    secrets: Secrets,
+    cpu_pool: pulumi.Resource,
+    namespace: ServingNamespace,
+    cache: ModelCache,
+) -> list[pulumi.Resource]:
+    """Declare how the weights reach the servers; return what those must wait for."""
+    model = plan.model
+    if is_hub(model.source):
+        preload = ModelPreload(
+            f"{model.name}-weights",
+            {
+                "model": model.name,
+                "source": model.source,
+                "revision": model.revision or "main",
+                "namespace": NAMESPACE,
+                "image": image(versions.VLLM_IMAGE, foundation.registries),
+                "claim_name": cache.claim_name,
+                "checkpoint_bytes": plan.decision.checkpoint_bytes,
+                **_given("token_secret", HUGGING_FACE_SECRET if secrets.hugging_face_token else None),
+            },
+            foundation.after(namespace, cache, cpu_pool),
+        )
+        return [preload]
+    if model.source.startswith("s3://"):
+        identity = PodIdentity(
+            f"{model.name}-weights",
+            {
+                "cluster_name": foundation.cluster.cluster_name,
+                "namespace": NAMESPACE,
+                "service_account": model.name,
+                "policies": {"read": read_policy(model.source, foundation.config.region)},
+                **_given("permissions_boundary", foundation.config.permissions_boundary),
+            },
+            foundation.after(namespace),
+        )
+        return [identity]
+    return []
+
+
+def read_policy(source: str, region: str) -> str:
+    """Return the IAM policy that lets servers list and read one s3:// prefix, and nothing else."""
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    arn = f"arn:{partition(region)}:s3:::{bucket}"
+    below = f"{prefix.rstrip('/')}/*" if prefix.rstrip("/") else "*"
+    listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
+    reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{arn}/{below}"}
+    condition = {"Condition": {"StringLike": {"s3:prefix": [below.removesuffix("/*"), below]}}}
+    return json.dumps({"Version": "2012-10-17", "Statement": [{**listing, **condition}, reading]})
+
+
+def _model_path(plan: ModelPlan) -> str:
+    model = plan.model
+    return model_directory(model.name, model.revision or "main") if is_hub(model.source) else model.source
+
+
+def _registries(config: StackConfig) -> RegistriesArgs:
+    """Return the mirrors; a directory of charts is relative to Pulumi.yaml, Helm runs elsewhere."""
+    charts = config.registries.charts
+    if charts and "://" not in charts:
+        charts = str((ROOT / charts).resolve())
+    registries: RegistriesArgs = {}
+    if charts:
+        registries["charts"] = charts
+    if config.registries.images:
+        registries["images"] = config.registries.images
+    return registries
+
+
+def _tags(config: StackConfig) -> dict[str, str]:
+    return {"project": pulumi.get_project(), "stack": pulumi.get_stack(), **config.tags}
+
+
+def _given(key: str, value: Any) -> Any:
+    """Return the argument, or none where there is no value: absent and null differ for typed arguments."""
+    return {} if value is None or value == {} else {key: value}
