@@ -1,0 +1,108 @@
+"""What to do with the memory that a plan leaves: a few long requests, or many short ones.
+
+* ``long-context``: the longest context of which one request always fits.
+* ``balanced``: every request of the busiest moment may grow to the full context.
+* ``burst``: the context that the load needs, and as many sequences as the KV cache holds.
+
+A context that the requirement fixes stays as it is; then only the number of sequences differs.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from components.sizing.estimate import Estimate
+from components.sizing.gates import NULL_BLOCK, SEQUENCES_MAX, Fit, estimated
+from components.sizing.requirement import Requirement
+from components.sizing.types import EngineOptions, Profile
+
+CONTEXT_STEP = 1024
+"""Contexts are rounded down to a multiple of this, so that a small change of memory does not change them."""
+LOAD_STEP = 256
+"""A context made for the load alone is rounded up to a multiple of this."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Context and sequences that a profile makes of a plan's budget, on one replica."""
+
+    profile: Profile
+    kv_cache_dtype: str
+    max_model_len: int
+    max_num_seqs: int
+    kv_tokens_safe: int
+    full_requests: float
+    """Full-length requests at once."""
+    options: EngineOptions
+
+
+def shape(asked: Requirement, fit: Fit, profile: Profile) -> Shape:
+    """Return what a profile makes of a plan that satisfies the requirement."""
+    options = replace(fit.options, max_model_len=_context(asked, fit, profile))
+    if profile == "burst":
+        options = replace(options, max_num_seqs=_most_sequences(asked, fit, options))
+    memory = estimated(fit.plan, asked, options)
+    return _shape(profile, options, memory)
+
+
+def shapes(asked: Requirement, fits: Iterator[Fit]) -> Iterator[Shape]:
+    """Yield every profile of every given KV dtype, so that a user can compare them."""
+    for fit in fits:
+        for profile in get_args(Profile):
+            yield shape(asked, fit, profile)
+
+
+def _shape(profile: Profile, options: EngineOptions, memory: Estimate) -> Shape:
+    safe = memory.safe
+    return Shape(
+        profile=profile,
+        kv_cache_dtype=options.kv_cache_dtype,
+        max_model_len=memory.options.max_model_len,
+        max_num_seqs=memory.options.max_num_seqs,
+        kv_tokens_safe=safe.tokens if safe else 0,
+        full_requests=safe.concurrency if safe else 0.0,
+        options=options,
+    )
+
+
+def _context(asked: Requirement, fit: Fit, profile: Profile) -> int:
+    """Tokens of the longest request: as asked, else what the profile makes of the safe KV cache."""
+    if asked.max_model_len is not None:
+        return asked.max_model_len
+    most = asked.arch.max_positions
+    if profile == "burst":
+        return min(most, -(-asked.request_tokens // LOAD_STEP) * LOAD_STEP)
+    at_once = 1 if profile == "long-context" else fit.concurrency
+    memory = estimated(fit.plan, asked, replace(fit.options, max_model_len=most))
+    layout, safe = memory.layout, memory.safe
+    if layout is None or safe is None:
+        return asked.request_tokens
+
+    def holds(length: int) -> bool:
+        return at_once * layout.blocks_per_request(length, memory.options) <= safe.blocks - NULL_BLOCK
+
+    return max(asked.request_tokens, _largest(holds, most // CONTEXT_STEP) * CONTEXT_STEP)
+
+
+def _most_sequences(asked: Requirement, fit: Fit, options: EngineOptions) -> int:
+    """Double the sequences while the safe KV cache holds that many requests of the load."""
+    sequences = options.max_num_seqs or 1
+    bound = asked.max_sequences or SEQUENCES_MAX
+    while 2 * sequences <= bound:
+        memory = estimated(fit.plan, asked, replace(options, max_num_seqs=2 * sequences))
+        if memory.layout is None or memory.safe is None or not memory.safe.fits_one:
+            break
+        each = memory.layout.blocks_per_request(asked.request_tokens, memory.options)
+        if 2 * sequences * each > memory.safe.blocks - NULL_BLOCK:
+            break
+        sequences *= 2
+    return sequences
+
+
+def _largest(holds: Callable[[int], bool], most: int) -> int:
+    """Largest number from 1 to ``most`` that holds, where only smaller ones do; 0 where none does."""
+    low, high = 0, most + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -1,0 +1,167 @@
+"""The planner: the cheapest way to serve a requirement, what else would do, and why everything else would not."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from components.sizing import catalog, host, prices, profiles, quality
+from components.sizing.decision import Decision, Recommendation
+from components.sizing.gates import GIB, Fit, estimated
+from components.sizing.ranking import (
+    ALTERNATE_PRICE_RATIO,
+    Candidate,
+    alternates,
+    closeness,
+    closest,
+    distinct,
+    order,
+    refuse_dominated,
+)
+from components.sizing.requirement import Requirement, check
+from components.sizing.search import Found, candidate_rejection, outside_rejections, search
+from components.sizing.types import Assumption, Band, Rejection
+
+ALTERNATIVES = 5
+"""Other plans that a recommendation shows."""
+CLOSEST = 12
+"""Refusals that a decision carries; the recommendation has them all."""
+
+
+def recommend(asked: Requirement) -> Recommendation:
+    """Choose instance type, parallelism, number formats, sequences and replicas.
+
+    Raises:
+        InvalidRequirementError: the requirement makes no sense; every problem is listed.
+
+    """
+    check(asked)
+    found = search(asked)
+    ranked = sorted(found.allowed, key=lambda each: order(each, asked.objective))
+    shown = distinct(ranked, 1 + ALTERNATIVES) if ranked else ()
+    best = ranked[0] if ranked else None
+    rejected = _rejections(asked, found, ranked, best)
+    chosen = None if best is None else _decision(asked, best, found.allowed, closest(rejected, CLOSEST))
+    others = [each for each in shown if best is not None and each.fit is not best.fit][:ALTERNATIVES]
+    return Recommendation(
+        chosen=chosen,
+        alternatives=tuple(_decision(asked, each, found.allowed, ()) for each in others),
+        rejected=tuple(rejected),
+        cheaper_outside=_cheaper_outside(asked, found, best),
+        assumptions=chosen.assumptions if chosen else tuple(_assumptions(asked)),
+        bands=chosen.bands if chosen else {},
+        engine=chosen.engine if chosen else "",
+        warnings=prices.warnings(asked.region, asked.today or dt.datetime.now(dt.UTC).date()),
+    )
+
+
+def _rejections(asked: Requirement, found: Found, ranked: list[Candidate], best: Candidate | None) -> list[Rejection]:
+    """Return every candidate that was not chosen, closest first."""
+    rejected = [*found.rejected, *outside_rejections(asked, found)]
+    if best is not None:
+        rejected += [
+            candidate_rejection(refuse_dominated(each, best, asked.objective), each) for each in ranked if each != best
+        ]
+    return sorted(rejected, key=closeness)
+
+
+def _cheaper_outside(asked: Requirement, found: Found, best: Candidate | None) -> Decision | None:
+    """Return the best plan of all families, where one that is not allowed costs less (or is the only one)."""
+    if not found.outside:
+        return None
+    outside = min(found.outside, key=lambda each: order(each, asked.objective))
+    if best is not None and outside.usd_per_hour >= best.usd_per_hour:
+        return None
+    return _decision(asked, outside, found.outside, ())
+
+
+def _decision(
+    asked: Requirement, candidate: Candidate, candidates: list[Candidate], rejected: tuple[Rejection, ...]
+) -> Decision:
+    fit, each = candidate.fit, candidate.host
+    plan = fit.plan
+    shape = profiles.shape(asked, fit, asked.profile)
+    memory = estimated(plan, asked, shape.options)
+    return Decision(
+        name=asked.name or asked.arch.model,
+        model=asked.arch.model,
+        precision=plan.quant.precision,
+        instance_type=each.name,
+        gpu=plan.gpu.key,
+        gpus=plan.parallelism.gpus,
+        tp=plan.parallelism.tp,
+        pp=plan.parallelism.pp,
+        nodes=plan.nodes,
+        replicas=fit.replicas,
+        replicas_min=asked.replicas_min,
+        replicas_max=asked.replicas_max or fit.replicas,
+        capacity=asked.capacity,
+        zones=candidate.zones,
+        alternates=alternates(candidate, candidates),
+        max_model_len=shape.max_model_len,
+        max_num_seqs=shape.max_num_seqs,
+        max_num_batched_tokens=memory.options.max_num_batched_tokens,
+        gpu_memory_utilization=memory.options.gpu_memory_utilization,
+        kv_cache_dtype=plan.kv_cache_dtype,
+        vllm_version=asked.vllm_version,
+        memory=memory.memory,
+        weights_gib_total=fit.checkpoint_bytes / GIB,
+        checkpoint_bytes=fit.checkpoint_bytes,
+        kv_tokens_safe=shape.kv_tokens_safe,
+        max_concurrency=shape.full_requests,
+        concurrency=fit.concurrency,
+        ttft_ms=fit.latency.ttft_ms.expected,
+        tpot_ms=fit.latency.tpot_ms.expected,
+        output_tokens_per_s=candidate.output_tokens_per_s,
+        usd_per_hour=candidate.usd_per_hour,
+        usd_per_million_output_tokens=candidate.usd_per_million_output_tokens,
+        host_cpu_millicores=fit.need.cpu_millicores,
+        host_memory_mib=fit.need.memory_mib,
+        shm_gib=fit.need.shm_gib,
+        quality=quality.cost(plan.quant, plan.kv_cache_dtype),
+        bands=_bands(asked, fit),
+        rejected=rejected,
+        assumptions=(*_assumptions(asked, candidate), *memory.assumptions, *fit.latency.assumptions),
+        engine=fit.latency.engine,
+    )
+
+
+def _bands(asked: Requirement, fit: Fit) -> dict[str, Band]:
+    """Latencies of one replica, throughput of all."""
+    tokens, share = fit.latency.output_tokens_per_s, asked.load.concurrency / fit.concurrency
+    return {
+        "ttft_ms": fit.latency.ttft_ms,
+        "tpot_ms": fit.latency.tpot_ms,
+        "output_tokens_per_s": Band(tokens.low * share, tokens.expected * share, tokens.high * share),
+    }
+
+
+def _assumptions(asked: Requirement, candidate: Candidate | None = None) -> Iterator[Assumption]:
+    """Yield what the choice rests on beside memory and latency."""
+    table = prices.on_demand_table(asked.region)
+    yield Assumption(
+        "usd_per_hour",
+        f"on-demand, {table.region}" + ("" if table.region == asked.region else f", standing in for {asked.region}"),
+        table.source,
+        table.date,
+    )
+    if "reserved" in asked.capacity:
+        yield Assumption("reserved", "counted at the on-demand price", prices.purchase_note("reserved_odcr"))
+        yield Assumption("capacity_block", "not counted", prices.purchase_note("capacity_block"))
+    if "spot" in asked.capacity:
+        yield Assumption("spot", "counted at the on-demand price", prices.purchase_note("spot"))
+    yield Assumption("savings_plan", "not counted", prices.purchase_note("compute_savings_plan"))
+    yield Assumption(
+        "offered_zones",
+        "all" if candidate is None else ", ".join(candidate.zones),
+        f"{catalog.offerings_source()}; zone letters are those of the account that was asked",
+        catalog.offerings_date(),
+    )
+    if candidate is None:
+        return
+    fit = candidate.fit
+    yield from host.assumptions(fit.need, asked.daemonsets, asked.loader)
+    cost = quality.cost(fit.plan.quant, fit.plan.kv_cache_dtype)
+    if cost:
+        yield Assumption("quality", fit.plan.quant.precision, cost)
+    yield Assumption(
+        "alternates", f"at most {ALTERNATE_PRICE_RATIO:g} times the price", "same GPU count, nowhere weaker GPU"
+    )
