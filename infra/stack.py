@@ -51,6 +51,17 @@ class Foundation:
         return pulumi.ResourceOptions(providers=providers, depends_on=[self.cluster, *dependencies])
 
 
+@dataclass(frozen=True)
+class Serving:
+    """What every model stands on."""
+
+    foundation: Foundation
+    platform: Mapping[str, pulumi.Resource]
+    namespace: ServingNamespace
+    cache: ModelCache
+    secrets: Secrets
+
+
 def deploy() -> None:
     """Read the settings, decide, and declare everything.
 
@@ -211,27 +222,18 @@ def _serving(
         },
         foundation.after(namespace),
     )
-    return {
-        plan.model.name: _model(foundation, plan, decisions, secrets, platform, namespace, cache)
-        for plan in decisions.models
-    }
+    serving = Serving(foundation, platform, namespace, cache, secrets)
+    return {plan.model.name: _model(serving, plan) for plan in decisions.models}
 
 
-def _model(
-    foundation: Foundation,
-    plan: ModelPlan,
-    decisions: Decisions,
-    secrets: Secrets,
-    platform: Mapping[str, pulumi.Resource],
-    namespace: ServingNamespace,
-    cache: ModelCache,
-) -> pulumi.Output[str]:
+def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
     """Declare one model: its decision, its weights, its servers."""
-    model, config = plan.model, foundation.config
-    decision = plan.to_json(decisions.cache_throughput)
+    model, foundation, cache = plan.model, serving.foundation, serving.cache
+    config = foundation.config
+    decision = plan.to_json(config.cache.throughput)
     ModelSizing(f"{model.name}-sizing", {"decision": decision})
-    weights = _weights(foundation, plan, secrets, platform["cpu"], namespace, cache)
-    pools = [platform[f"pool:{pool.name}"] for pool in plan.pools]
+    weights = _weights(serving, plan)
+    pools = [serving.platform[f"pool:{pool.name}"] for pool in plan.pools]
     servers = VllmModel(
         model.name,
         {
@@ -244,26 +246,19 @@ def _model(
             "replicas": plan.decision.replicas,
             "output_tokens": model.output_tokens,
             "surge": plan.surge,
-            **_given("api_key_secret", API_KEY_SECRET if secrets.api_key else None),
+            **_given("api_key_secret", API_KEY_SECRET if serving.secrets.api_key else None),
             "client_namespaces": list(config.access.client_namespaces),
             "metrics_namespaces": list(config.access.metrics_namespaces),
             "cache_throughput": config.cache.throughput,
         },
-        foundation.after(namespace, cache, *weights, *pools, platform["operator"]),
+        foundation.after(serving.namespace, cache, *weights, *pools, serving.platform["operator"]),
     )
     return servers.endpoint
 
 
-def _weights(
-    foundation: Foundation,
-    plan: ModelPlan,
-    secrets: Secrets,
-    cpu_pool: pulumi.Resource,
-    namespace: ServingNamespace,
-    cache: ModelCache,
-) -> list[pulumi.Resource]:
+def _weights(serving: Serving, plan: ModelPlan) -> list[pulumi.Resource]:
     """Declare how the weights reach the servers; return what those must wait for."""
-    model = plan.model
+    model, foundation = plan.model, serving.foundation
     if is_hub(model.source):
         preload = ModelPreload(
             f"{model.name}-weights",
@@ -273,11 +268,11 @@ def _weights(
                 "revision": model.revision or "main",
                 "namespace": NAMESPACE,
                 "image": image(versions.VLLM_IMAGE, foundation.registries),
-                "claim_name": cache.claim_name,
+                "claim_name": serving.cache.claim_name,
                 "checkpoint_bytes": plan.decision.checkpoint_bytes,
-                **_given("token_secret", HUGGING_FACE_SECRET if secrets.hugging_face_token else None),
+                **_given("token_secret", HUGGING_FACE_SECRET if serving.secrets.hugging_face_token else None),
             },
-            foundation.after(namespace, cache, cpu_pool),
+            foundation.after(serving.namespace, serving.cache, serving.platform["cpu"]),
         )
         return [preload]
     if model.source.startswith("s3://"):
@@ -290,7 +285,7 @@ def _weights(
                 "policies": {"read": read_policy(model.source, foundation.config.region)},
                 **_given("permissions_boundary", foundation.config.permissions_boundary),
             },
-            foundation.after(namespace),
+            foundation.after(serving.namespace),
         )
         return [identity]
     return []

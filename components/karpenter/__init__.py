@@ -10,7 +10,6 @@ from components.karpenter.gpu_pool import (
     MaintenanceWindowArgs,
     ReservationArgs,
 )
-from components.karpenter.limits import gpu_limit
 
 __all__ = [
     "CAPACITY_BLOCK_DRAIN_MINUTES",

@@ -129,12 +129,12 @@ def _architecture(model: Model, root: Path) -> Architecture:
 def _architecture_file(model: Model, name: str, root: Path) -> Architecture:
     try:
         document = json.loads((root / name).read_text(encoding="utf-8"))
-        if not isinstance(document, dict):
-            raise TypeError("is no JSON object")
-        return from_config(document, model.source)
+        if isinstance(document, dict):
+            return from_config(document, model.source)
+        rule, message = "file", "is no JSON object"
     except OSError as error:
         rule, message = "file", f"cannot be read: {error.strerror}"
-    except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         rule, message = "file", f"is no config.json: {error}"
     except UnsupportedArchitecture as error:
         rule, message = "architecture", str(error)

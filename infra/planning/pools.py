@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from components.karpenter import gpu_limit
 from components.sizing import catalog
 from infra.planning.models import ModelPlan
 from infra.settings.problems import Problem
@@ -51,8 +50,11 @@ def plan_pools(config: StackConfig, plans: Iterable[ModelPlan]) -> tuple[tuple[P
 
 def _plan(pool: GpuPool, members: list[ModelPlan], config: StackConfig) -> PoolPlan:
     types = dict.fromkeys(name for member in members for name in _types(member, pool))
-    replicas = [(member.model.replicas.max, _replica_gpus(member, pool)) for member in members]
-    limit = gpu_limit(replicas, max(catalog.instance_type(name).gpu_count for name in types))
+    computed = sum(_replica_gpus(member, pool) * member.model.replicas.max for member in members)
+    # Karpenter counts the GPUs of launched nodes, not what pods ask: without room for one more of the largest, a
+    # rollout, or one node taken by the wrong pod, leaves the largest model pending for ever (seen with 1.14.0 on
+    # 2026-11-21, in 2 of 6 runs).
+    limit = computed + max(catalog.instance_type(name).gpu_count for name in types)
     return PoolPlan(
         pool=pool,
         models=tuple(member.model.name for member in members),

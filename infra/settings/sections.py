@@ -102,6 +102,18 @@ class GpuPool:
     volume_gib: int | None = setting(
         "Root volume in GiB. Unset: computed from image, logs and local disks.", default=None, minimum=50, maximum=16000
     )
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The file system that holds the weights."""
+
+    throughput: str = setting(
+        "EFS throughput mode. `elastic` needs no planning; `provisioned` has a third of its speed per client.",
+        default="elastic",
+        choices=("elastic", "provisioned"),
+    )
     provisioned_mibps: int | None = setting(
         "Throughput in MiB/s; only with `throughput: provisioned`.", default=None, minimum=1, maximum=3414
     )
