@@ -106,7 +106,7 @@ def _non_torch(arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: 
 
 
 def _cached_staging(arch: Architecture, record: Mapping[str, Any]) -> Term:
-    """The copy that stays in the allocator; the other one is part of the peak."""
+    """Charge the copy that stays in the allocator; the other one is part of the peak."""
     size = _embedding_gib(arch)
     expected = size if record["expected"] and arch.vision is None else 0.0
     return Term("embedding staging", "non_torch", expected, size if record["safe"] else 0.0, record["source"])
@@ -115,7 +115,7 @@ def _cached_staging(arch: Architecture, record: Mapping[str, Any]) -> Term:
 def _activation(
     arch: Architecture, parallelism: Parallelism, options: ResolvedOptions, *, samples: bool
 ) -> Iterator[Term]:
-    """The peaks follow each other, so only the largest counts."""
+    """Take the largest peak: they follow each other."""
     peaks = [_forward(arch, parallelism, options)]
     if samples:
         peaks.append(_sampler(arch, options))

@@ -1,0 +1,313 @@
+"""Does one given deployment start, and how much KV cache is left: memory of one GPU, legality, verdict.
+
+Two values always: *expected* is what vLLM will probably log, *safe* is what a plan may promise. The verdict follows
+the expected value; where only the safe one falls short the reasons say so.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from components.sizing import latency
+from components.sizing.assumptions import of_deployment
+from components.sizing.deployment import Deployment
+from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, resolve
+from components.sizing.kv import KvCapacity, KvLayout, capacity, kv_layout, longest_request
+from components.sizing.legality import illegal_reasons
+from components.sizing.overheads import GIB, Overheads, overheads
+from components.sizing.types import Assumption, Verdict
+from components.sizing.weights import RankWeights, rank_weights
+
+__all__ = ["Deployment", "Estimate", "Stage", "estimate"]
+
+KV_BYTES_FLAG = "--kv-cache-memory-bytes"
+"""In ``EngineOptions.extra``: the budget came from vLLM's own flag, so it must also fit beside the weights."""
+_GIB_DECIMALS = 4
+_RATIO_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Memory of one GPU of one pipeline stage, bytes."""
+
+    weights: RankWeights
+    overheads: Overheads
+    kv_expected: int
+    """Negative where the terms exceed the budget, as vLLM logs it."""
+    kv_safe: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The answer. Numbers that make no sense under the verdict are None in ``to_json``."""
+
+    deployment: Deployment
+    options: ResolvedOptions
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    """Empty where the deployment is illegal."""
+    layout: KvLayout | None
+    expected: KvCapacity | None
+    safe: KvCapacity | None
+
+    @property
+    def fits(self) -> bool:
+        """True where vLLM will probably start."""
+        return self.verdict == "ok"
+
+    @cached_property
+    def stage_index(self) -> int:
+        """The pipeline stage that is reported."""
+        rank = self.deployment.pp_rank
+        sizes = [stage.weights.bytes for stage in self.stages] or [0]
+        return sizes.index(max(sizes)) if rank is None else rank
+
+    @property
+    def stage(self) -> Stage | None:
+        """Memory of the stage that is reported."""
+        return self.stages[self.stage_index] if self.stages else None
+
+    @cached_property
+    def max_model_len_that_fits(self) -> int | None:
+        """Longest single request that the safe KV cache holds, tokens; None where there is no room for any."""
+        if self.layout is None or self.safe is None:
+            return None
+        limit = max(self.deployment.arch.max_positions, self.options.max_model_len)
+        return longest_request(self.layout, self.safe.blocks, limit, self.options) or None
+
+    @cached_property
+    def latency(self) -> latency.Latency | None:
+        """Speed under the deployment's load; None without one or where it does not start."""
+        asked = self.deployment
+        if asked.load is None or not self.fits:
+            return None
+        return latency.predict(asked.arch, asked.quant, asked.gpu, asked.parallelism, asked.options, asked.load)
+
+    @cached_property
+    def memory(self) -> Mapping[str, float]:
+        """Lines of one GPU's safe budget, GiB; they add up to what CUDA shows at least."""
+        if self.stage is None:
+            return {}
+        terms = self.stage.overheads
+        lines = {
+            "weights": self.stage.weights.bytes / GIB,
+            "non_torch": terms.safe("non_torch"),
+            "activation": terms.safe("activation"),
+            "cuda_graphs": terms.safe("cuda_graph"),
+            "safety": terms.safe("safety"),
+            "kv_cache": self.stage.kv_safe / GIB,
+        }
+        return {**lines, "left_free": self.deployment.memory_safe_gib - sum(lines.values())}
+
+    @cached_property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Every number that the answer rests on, with its source."""
+        terms = self.stage.overheads if self.stage is not None else None
+        of_speed = self.latency.assumptions if self.latency is not None else ()
+        return (*of_deployment(self.deployment, self.options, terms), *of_speed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data under the documented keys: GiB to 4 decimals, never rounded before use."""
+        return {
+            "fits": self.fits,
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            **self._memory_json(),
+            **self._kv_json(),
+            **self._speed_json(),
+            "assumptions": [asdict(each) for each in self.assumptions],
+        }
+
+    def _memory_json(self) -> dict[str, float | None]:
+        stage = self.stage
+        if stage is None:
+            return dict.fromkeys(("weights_gib_per_gpu", "non_torch_gib", "activation_gib", "cuda_graph_gib"))
+        terms = stage.overheads
+        return {
+            "weights_gib_per_gpu": _gib(stage.weights.bytes),
+            "non_torch_gib": round(terms.expected("non_torch"), _GIB_DECIMALS),
+            "activation_gib": round(terms.expected("activation"), _GIB_DECIMALS),
+            "cuda_graph_gib": round(terms.expected("cuda_graph"), _GIB_DECIMALS),
+        }
+
+    def _kv_json(self) -> dict[str, float | None]:
+        stage, layout, expected, safe = self.stage, self.layout, self.expected, self.safe
+        given = self.deployment.options.kv_memory_gib
+        if layout is None or expected is None or safe is None or self.verdict == "oom_weights":
+            return dict.fromkeys(_KV_KEYS)
+        held = stage is not None
+        return {
+            "kv_gib_per_gpu_expected": _gib(stage.kv_expected) if held else given,
+            "kv_gib_per_gpu_safe": _gib(stage.kv_safe) if held else given,
+            "kv_tokens_expected": expected.tokens,
+            "kv_tokens_safe": safe.tokens,
+            "kv_blocks_expected": expected.blocks,
+            "kv_blocks_safe": safe.blocks,
+            "kv_bytes_per_token_per_gpu": layout.bytes_per_token[self.stage_index],
+            "max_concurrency": round(safe.concurrency, _RATIO_DECIMALS),
+            "max_model_len_that_fits": self.max_model_len_that_fits,
+        }
+
+    def _speed_json(self) -> dict[str, Any]:
+        if self.deployment.load is None:
+            return {}
+        speed = self.latency
+        if speed is None:
+            return dict.fromkeys((*_SPEED_KEYS, "bands", "engine"))
+        bands = {key: asdict(getattr(speed, key)) for key in _SPEED_KEYS}
+        return {**{key: band["expected"] for key, band in bands.items()}, "bands": bands, "engine": speed.engine}
+
+
+_KV_KEYS = (
+    "kv_gib_per_gpu_expected",
+    "kv_gib_per_gpu_safe",
+    "kv_tokens_expected",
+    "kv_tokens_safe",
+    "kv_blocks_expected",
+    "kv_blocks_safe",
+    "kv_bytes_per_token_per_gpu",
+    "max_concurrency",
+    "max_model_len_that_fits",
+)
+_SPEED_KEYS = ("ttft_ms", "tpot_ms", "output_tokens_per_s")
+
+
+def estimate(deployment: Deployment) -> Estimate:
+    """Judge a deployment.
+
+    Raises ValueError for a vLLM version, KV dtype or pipeline stage that is not known.
+    """
+    arch, asked, parallelism = deployment.arch, deployment.options, deployment.parallelism
+    options = resolve(asked, deployment.gpu, deployment.memory_expected_gib, arch, parallelism)
+    layout = kv_layout(arch, parallelism, options, asked.kv_cache_dtype)
+    illegal = illegal_reasons(arch, deployment.quant, parallelism, asked, deployment.gpu)
+    stages = () if illegal else _stages(deployment, options)
+    if illegal and asked.kv_memory_gib is None:
+        return Estimate(deployment, options, "illegal", tuple(each.text for each in illegal), (), None, None, None)
+    blocks = _blocks(deployment, layout, stages, lambda stage: stage.kv_expected)
+    if options.max_model_len == AUTO_MAX_MODEL_LEN:
+        longest = longest_request(layout, blocks, arch.max_positions, options)
+        options = replace(options, max_model_len=longest or arch.max_positions)
+    safe_blocks = _blocks(deployment, layout, stages, lambda stage: stage.kv_safe)
+    expected = capacity(layout, blocks, options.max_model_len, options)
+    safe = capacity(layout, safe_blocks, options.max_model_len, options)
+    if illegal:
+        verdict, reasons = "illegal", tuple(each.text for each in illegal)
+    else:
+        verdict, reasons = _verdict(deployment, options, layout, stages, (expected, safe))
+    return Estimate(deployment, options, verdict, reasons, stages, layout, expected, safe)
+
+
+def _stages(deployment: Deployment, options: ResolvedOptions) -> tuple[Stage, ...]:
+    count = deployment.parallelism.pp
+    if deployment.pp_rank is not None and not 0 <= deployment.pp_rank < count:
+        msg = f"--pp-rank {deployment.pp_rank}: --pp {count} has the stages 0 to {count - 1}"
+        raise ValueError(msg)
+    return tuple(_stage(deployment, options, rank) for rank in range(count))
+
+
+def _stage(deployment: Deployment, options: ResolvedOptions, rank: int) -> Stage:
+    weights = rank_weights(
+        deployment.arch,
+        deployment.quant,
+        deployment.parallelism,
+        pp_rank=rank,
+        compute_capability=deployment.gpu.compute_capability,
+        vllm_version=deployment.options.vllm_version,
+        index=deployment.weights_index,
+    )
+    samples = rank == deployment.parallelism.pp - 1
+    terms = overheads(deployment.arch, deployment.gpu, deployment.parallelism, options, samples=samples)
+    given = deployment.options.kv_memory_gib
+    if given is not None:
+        return Stage(weights, terms, int(given * GIB), int(given * GIB))
+    share = options.gpu_memory_utilization
+    return Stage(
+        weights,
+        terms,
+        math.floor(deployment.memory_expected_gib * GIB * share - weights.bytes - terms.expected_gib * GIB),
+        math.floor(deployment.memory_safe_gib * GIB * share - weights.bytes - terms.safe_gib * GIB),
+    )
+
+
+def _blocks(deployment: Deployment, layout: KvLayout, stages: Sequence[Stage], budget: Callable[[Stage], int]) -> int:
+    override = deployment.options.extra.get("--num-gpu-blocks-override")
+    if override is not None:
+        return int(override)
+    if stages:
+        return layout.blocks([budget(stage) for stage in stages])
+    return layout.blocks([int((deployment.options.kv_memory_gib or 0) * GIB)] * deployment.parallelism.pp)
+
+
+def _verdict(
+    deployment: Deployment,
+    options: ResolvedOptions,
+    layout: KvLayout,
+    stages: Sequence[Stage],
+    capacities: tuple[KvCapacity, KvCapacity],
+) -> tuple[Verdict, tuple[str, ...]]:
+    expected, safe = capacities
+    total = deployment.memory_expected_gib
+    fullest = min(stages, key=lambda stage: stage.kv_expected)
+    weights, terms = fullest.weights.bytes / GIB, fullest.overheads
+    counted = deployment.options.kv_memory_gib is None or KV_BYTES_FLAG in deployment.options.extra
+    if counted and weights + terms.expected("non_torch") > total:
+        return "oom_weights", (
+            (
+                f"weights {weights:.2f} GiB + runtime {terms.expected('non_torch'):.2f} GiB per GPU exceed the "
+                f"{total:.2f} GiB that CUDA shows"
+            ),
+        )
+    if deployment.options.kv_memory_gib is not None:
+        over = weights + terms.expected_gib + fullest.kv_expected / GIB - total
+        if counted and over > 0:
+            return "oom_kv", (
+                (
+                    f"{KV_BYTES_FLAG} {fullest.kv_expected}: with weights {weights:.2f} GiB and runtime "
+                    f"{terms.expected_gib:.2f} GiB it exceeds the {total:.2f} GiB that CUDA shows by {over:.2f} GiB"
+                ),
+            )
+    elif not expected.has_room:
+        return "oom_kv", (
+            (
+                f"{total:.2f} GiB x {options.gpu_memory_utilization:g} = {total * options.gpu_memory_utilization:.2f} GiB; "
+                f"weights {weights:.2f} GiB + runtime {terms.expected_gib:.2f} GiB leave "
+                f"{fullest.kv_expected / GIB:.2f} GiB for the KV cache"
+            ),
+        )
+    return _verdict_on_requests(deployment, options, layout, expected, safe)
+
+
+def _verdict_on_requests(
+    deployment: Deployment, options: ResolvedOptions, layout: KvLayout, expected: KvCapacity, safe: KvCapacity
+) -> tuple[Verdict, tuple[str, ...]]:
+    if not expected.has_room:
+        return "oom_kv", (f"{expected.blocks} KV blocks: no room beside the one that vLLM holds back",)
+    needs_state = any(group.kind == "state" for group in layout.groups)
+    if needs_state and expected.blocks < options.max_num_seqs and not deployment.options.enforce_eager:
+        return "oom_kv", (
+            (
+                f"max-num-seqs {options.max_num_seqs} exceeds the {expected.blocks} cache blocks, of which every sequence "
+                f"needs its own for its recurrent state: --max-num-seqs {max(1, expected.blocks)} starts"
+            ),
+        )
+    needed = layout.blocks_per_request(options.max_model_len, options)
+    lack = (
+        f"one request of max-model-len {options.max_model_len} needs {needed} KV blocks + 1 that vLLM holds back; "
+        "{blocks} fit; the longest that fits is {longest}"
+    )
+    limit = max(options.max_model_len, deployment.arch.max_positions)
+    if not expected.fits_one:
+        longest = longest_request(layout, expected.blocks, limit, options)
+        return "too_long", (lack.format(blocks=expected.blocks, longest=longest),)
+    if not safe.fits_one:
+        longest = longest_request(layout, safe.blocks, limit, options)
+        return "ok", ("by the safe values only: " + lack.format(blocks=safe.blocks, longest=longest),)
+    return "ok", ()
+
+
+def _gib(size: int) -> float:
+    return round(size / GIB, _GIB_DECIMALS)
