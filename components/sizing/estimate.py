@@ -255,29 +255,26 @@ def _verdict(
     weights, terms = fullest.weights.bytes / GIB, fullest.overheads
     counted = deployment.options.kv_memory_gib is None or KV_BYTES_FLAG in deployment.options.extra
     if counted and weights + terms.expected("non_torch") > total:
-        return "oom_weights", (
-            (
-                f"weights {weights:.2f} GiB + runtime {terms.expected('non_torch'):.2f} GiB per GPU exceed the "
-                f"{total:.2f} GiB that CUDA shows"
-            ),
+        reason = (
+            f"weights {weights:.2f} GiB + runtime {terms.expected('non_torch'):.2f} GiB per GPU exceed the "
+            f"{total:.2f} GiB that CUDA shows"
         )
+        return "oom_weights", (reason,)
     if deployment.options.kv_memory_gib is not None:
         over = weights + terms.expected_gib + fullest.kv_expected / GIB - total
         if counted and over > 0:
-            return "oom_kv", (
-                (
-                    f"{KV_BYTES_FLAG} {fullest.kv_expected}: with weights {weights:.2f} GiB and runtime "
-                    f"{terms.expected_gib:.2f} GiB it exceeds the {total:.2f} GiB that CUDA shows by {over:.2f} GiB"
-                ),
+            reason = (
+                f"{KV_BYTES_FLAG} {fullest.kv_expected}: with weights {weights:.2f} GiB and runtime "
+                f"{terms.expected_gib:.2f} GiB it exceeds the {total:.2f} GiB that CUDA shows by {over:.2f} GiB"
             )
+            return "oom_kv", (reason,)
     elif not expected.has_room:
-        return "oom_kv", (
-            (
-                f"{total:.2f} GiB x {options.gpu_memory_utilization:g} = {total * options.gpu_memory_utilization:.2f} GiB; "
-                f"weights {weights:.2f} GiB + runtime {terms.expected_gib:.2f} GiB leave "
-                f"{fullest.kv_expected / GIB:.2f} GiB for the KV cache"
-            ),
+        share = options.gpu_memory_utilization
+        reason = (
+            f"{total:.2f} GiB x {share:g} = {total * share:.2f} GiB; weights {weights:.2f} GiB + runtime "
+            f"{terms.expected_gib:.2f} GiB leave {fullest.kv_expected / GIB:.2f} GiB for the KV cache"
         )
+        return "oom_kv", (reason,)
     return _verdict_on_requests(deployment, options, layout, expected, safe)
 
 
@@ -288,12 +285,11 @@ def _verdict_on_requests(
         return "oom_kv", (f"{expected.blocks} KV blocks: no room beside the one that vLLM holds back",)
     needs_state = any(group.kind == "state" for group in layout.groups)
     if needs_state and expected.blocks < options.max_num_seqs and not deployment.options.enforce_eager:
-        return "oom_kv", (
-            (
-                f"max-num-seqs {options.max_num_seqs} exceeds the {expected.blocks} cache blocks, of which every sequence "
-                f"needs its own for its recurrent state: --max-num-seqs {max(1, expected.blocks)} starts"
-            ),
+        reason = (
+            f"max-num-seqs {options.max_num_seqs} exceeds the {expected.blocks} cache blocks, and every sequence needs "
+            f"its own for its recurrent state: --max-num-seqs {expected.blocks} starts"
         )
+        return "oom_kv", (reason,)
     needed = layout.blocks_per_request(options.max_model_len, options)
     lack = (
         f"one request of max-model-len {options.max_model_len} needs {needed} KV blocks + 1 that vLLM holds back; "
