@@ -1,0 +1,91 @@
+"""The plan as a person reads it: each block answers one question, the most expensive first.
+
+Renders the JSON document and nothing else, so that everything on screen is also in the document.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from offline.plan import resources
+from offline.plan.models import cold_start, model_table, why
+from offline.plan.tables import Grid
+from offline.plan.units import plural, usd
+
+MINIMUM_WIDTH = 100
+"""Columns where the terminal does not say, or says less: numbers are aligned, not wrapped."""
+
+Block = tuple[str, Sequence[RenderableType]]
+
+
+def print_report(document: Mapping[str, Any], *, refused: int) -> None:
+    """Print the whole report, with that many refused candidates per model."""
+    console = _console()
+    outputs = document["outputs"]
+    heading = ["llm-serving", document["stack"], outputs["region"], f"Kubernetes {outputs['kubernetesVersion']}"]
+    console.print(Text(" · ".join([*heading, "offline plan, nothing was contacted"]), style="bold"))
+    for title, content in _blocks(document, console, refused):
+        console.print()
+        console.print(Text(title, style="bold"))
+        for part in content:
+            console.print(Padding(part, (0, 0, 0, 2), expand=False), crop=False, overflow="ignore")
+
+
+def _console() -> Console:
+    """Return a console that writes no colour codes into a pipe; rich itself honours NO_COLOR."""
+    terminal = sys.stdout.isatty()
+    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, MINIMUM_WIDTH) if terminal else 160
+    return Console(width=width, highlight=False, soft_wrap=False, force_terminal=terminal, no_color=None)
+
+
+def _blocks(document: Mapping[str, Any], console: Console, refused: int) -> Iterator[Block]:
+    models = document["models"]
+    yield f"What runs where   (prices: {'; '.join(_prices(models))})", model_table(models, console)
+    for model in models:
+        title = f"Why {model['name']} runs on {model['instance_type']} with TP {model['tp']}"
+        yield title + (f" and PP {model['pp']}" if model["pp"] > 1 else ""), list(why(model, refused))
+    yield "Cold start, from pod to ready", [Text(cold_start(model)) for model in models]
+    yield "Node pools", _node_pools(document["node_pools"], console)
+    yield "Cost per hour", _cost(document["cost"], console)
+    found = document["resources"]
+    count = sum(resource["custom"] for resource in found)
+    title = f"Resources   {plural(count, 'resource')} in {plural(len(found) - count, 'component')}"
+    yield title, [resources.tree(found)]
+    if document["warnings"]:
+        yield "Warnings", [Text(warning_text(warning)) for warning in document["warnings"]]
+
+
+def _prices(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return which price lists the costs rest on."""
+    notes = [note for model in models for note in model["assumptions"] if note["name"] == "usd_per_hour"]
+    return list(dict.fromkeys(f"{note['value']}, {note['version']}" for note in notes))
+
+
+def _node_pools(pools: Sequence[Mapping[str, Any]], console: Console) -> list[RenderableType]:
+    grid = Grid([(name, "left") for name in ("name", "capacity", "instance types", "GPU limit", "zones", "models")])
+    for pool in pools:
+        capacity, types, zones, models = (
+            ", ".join(pool[key]) for key in ("capacity", "instance_types", "zones", "models")
+        )
+        grid.rows.append([pool["name"], capacity, types, str(pool["gpu_limit"]), zones, models])
+    return grid.tables(console)
+
+
+def _cost(cost: Mapping[str, Any], console: Console) -> list[RenderableType]:
+    grid = Grid([("item", "left"), ("floor", "right"), ("ceiling", "right"), ("", "left")])
+    grid.rows.append(["total", usd(cost["floor_usd_per_hour"]), usd(cost["ceiling_usd_per_hour"]), ""])
+    for line in cost["lines"]:
+        low, high = usd(line["floor_usd_per_hour"]), usd(line["ceiling_usd_per_hour"])
+        grid.rows.append([f"  {line['item']}", low, high, line["basis"]])
+    return grid.tables(console)
+
+
+def warning_text(warning: Mapping[str, Any]) -> str:
+    """Return a warning as every command shows it: place and value, reason, fix."""
+    place = warning["path"] if warning["value"] is None else f"{warning['path']} = {warning['value']}"
+    return f"{place}\n  {warning['message']}\n  fix: {warning['fix']}"
