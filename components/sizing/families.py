@@ -58,7 +58,8 @@ class Family:
     """A one-wide gate for the shared expert (Qwen2-MoE)."""
     default_expansion: int = 0
     """Width of the MLP in hidden sizes where the config has no key."""
-    head_width_projections: bool = True
+    normalizer: bool = False
+    """Keeps the embedding's scale as a tensor (Gemma)."""
     supports_pp: bool = True
 
 
@@ -70,7 +71,7 @@ _QWEN3_MOE = replace(_QWEN3, router_quantized=True)
 _QWEN2_MOE = replace(_QWEN2, shared_gate=True)
 _QWEN3_NEXT = replace(_QWEN3, mixer="linear", output_gate=True, shared_gate=True, partial_rotary=0.25)
 _QWEN3_5 = replace(_QWEN3_NEXT, mrope=True)
-_GEMMA = Family(tied=True)
+_GEMMA = Family(tied=True, normalizer=True)
 _GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2, window_offset=0)
 _GEMMA3 = replace(_GEMMA, layer_norms=4, qk_norm="head", window_period=6, local_rope=True)
 _GEMMA4 = replace(_GEMMA3, local_rope=True)

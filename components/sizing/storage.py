@@ -1,0 +1,177 @@
+"""Bytes of one weight matrix on one rank, for every format.
+
+Sources: ``create_weights`` of the methods in vLLM 0.33.0, ``model_executor/layers/quantization``; file names stand
+beside each rule.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from math import ceil, gcd
+
+from components.sizing.inventory import Experts, Matrix
+from components.sizing.quantization import Quantization
+
+HALF = 2
+"""Bytes of a 16-bit element."""
+FLOAT32 = 4
+_PREFIXES = re.compile(r"^(model\.language_model\.|language_model\.model\.|language_model\.|model\.)")
+
+
+@lru_cache(maxsize=512)
+def _exact_patterns(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[re.Pattern[str], ...], tuple[str, ...]]:
+    exact, regular, globs = set(), [], []
+    for pattern in patterns:
+        if pattern.startswith("re:"):
+            regular.append(re.compile(pattern[3:]))
+        elif "*" in pattern:
+            globs.append(_PREFIXES.sub("", pattern))
+        else:
+            exact.add(_PREFIXES.sub("", pattern))
+    return frozenset(exact), tuple(regular), tuple(globs)
+
+
+def layer_specific(quant: Quantization) -> bool:
+    """True where an exclusion names single layers, so that equal layers may differ."""
+    return any(re.search(r"\d", pattern.replace("lm_head", "")) for pattern in quant.excluded)
+
+
+def is_excluded(quant: Quantization, names: Iterable[str], layer: int) -> bool:
+    """Whether the checkpoint keeps these modules (of a layer) in 16 bits."""
+    exact, regular, globs = _exact_patterns(quant.excluded)
+    for name in names:
+        path = f"layers.{layer}.{name}"
+        whole = f"model.{path}"
+        parts = path.split(".")
+        ancestors = [".".join(parts[: end + 1]) for end in range(len(parts))]
+        inside = [".".join(name.split(".")[begin:]) for begin in range(name.count(".") + 1)]
+        prefixes = [name[:dot] for dot in _dots(name)]
+        if any(candidate in exact for candidate in (*ancestors, *inside, *prefixes)):
+            return True
+        if any(pattern.match(whole) or pattern.match(path) for pattern in regular):
+            return True
+        if any(fnmatchcase(path, glob) or fnmatchcase(path, f"{glob}.*") for glob in globs):
+            return True
+    return False
+
+
+def _dots(name: str) -> list[int]:
+    return [index for index, char in enumerate(name) if char == "."]
+
+
+@dataclass(frozen=True)
+class Local:
+    """A matrix on one rank: ``inputs × outputs`` in ``parts`` merged pieces."""
+
+    inputs: int
+    outputs: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Outputs of all pieces."""
+        return sum(self.outputs)
+
+
+def localize(matrix: Matrix, ranks: int) -> Local:
+    """The rank's share of a linear layer."""
+    inputs = matrix.inputs // ranks if matrix.split == "row" else matrix.inputs
+    split = ranks if matrix.split == "column" else 1
+    return Local(inputs, tuple(part.local(split) for part in matrix.parts))
+
+
+def matrix_bytes(matrix: Matrix, quant: Quantization, ranks: int, *, quantized: bool) -> int:
+    """Bytes of a linear layer on one rank, scales and bias included."""
+    local = localize(matrix, ranks)
+    element = FLOAT32 if matrix.float32 else HALF
+    bias = local.total * element if matrix.bias else 0
+    if not quantized:
+        return local.inputs * local.total * element + bias
+    whole_inputs = matrix.inputs if matrix.split == "row" else local.inputs
+    return quantized_bytes(local, quant, whole_inputs) + bias
+
+
+def quantized_bytes(local: Local, quant: Quantization, whole_inputs: int) -> int:
+    """Bytes of weights and scales of a quantized matrix."""
+    weights = local.inputs * local.total * quant.weight_bits // 8
+    return weights + _scale_bytes(local, quant, whole_inputs)
+
+
+def _scale_bytes(local: Local, quant: Quantization, whole_inputs: int) -> int:
+    pieces = len(local.outputs)
+    activation = FLOAT32 * pieces if quant.static_activations else 0
+    if quant.scale == "tensor":  # fp8.py, modelopt.py: one float per merged piece
+        return FLOAT32 * pieces + activation
+    if quant.scale == "channel" and quant.scale_bytes == FLOAT32:  # w8a8 int8 and fp8
+        return FLOAT32 * local.total + activation
+    if quant.scale == "block" and quant.block:  # fp8_utils.py create_fp8_scale_parameter
+        rows, columns = quant.block
+        return FLOAT32 * sum(ceil(out / rows) for out in local.outputs) * ceil(local.inputs / columns)
+    # Grouped along the inputs. With act-order every row-parallel rank holds all groups (marlin_utils.py,
+    # marlin_repeat_scales_on_all_ranks).
+    inputs = whole_inputs if quant.act_order else local.inputs
+    groups = ceil(inputs / quant.group_size) if quant.group_size else 1
+    size = groups * local.total * quant.scale_bytes
+    if quant.zero_points:
+        size += groups * local.total * quant.weight_bits // 8
+    if quant.act_order:
+        size += FLOAT32 * local.inputs
+    if quant.method == "compressed-tensors" and quant.precision.startswith("gptq"):
+        size += 16  # weight_shape: two int64 (compressed_tensors_wNa16.py)
+    if quant.precision == "nvfp4":
+        size += FLOAT32 * pieces + activation  # weight_scale_2 and input_scale (modelopt.py)
+    return size
+
+
+def experts_on_rank(experts: Experts, ranks: int, expert_ranks: int) -> tuple[int, int]:
+    """Experts on one rank and the width of each there."""
+    if expert_ranks > 1:
+        return ceil(experts.count / expert_ranks), experts.intermediate
+    return experts.count, experts.intermediate // ranks
+
+
+def refined_block(quant: Quantization, width: int, hidden: int, ranks: int) -> tuple[int, int]:
+    """FP8 expert blocks after vLLM split them to fit a shard (fused_moe/oracle/fp8.py refine_fp8_moe_block_shape)."""
+    rows, columns = quant.block or (128, 128)
+    if width % rows == 0 and (ranks == 1 or width % columns == 0):
+        return rows, columns
+    refined = gcd(rows, columns, width, hidden)
+    return (refined, refined) if refined >= 32 else (rows, columns)
+
+
+def mxfp4_padding(hidden: int, width: int, compute_capability: int) -> tuple[int, int]:
+    """Hidden and intermediate size after padding (fused_moe/oracle/mxfp4.py).
+
+    Hopper's Triton kernels pad the width to 64; Marlin (other GPUs) the width to 128 and the hidden size to 256, as
+    does TensorRT-LLM's kernel on Blackwell.
+    """
+    if compute_capability // 10 == 9:
+        return hidden, _up(width, 64)
+    return _up(hidden, 256), _up(width, 128)
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def experts_bytes(
+    experts: Experts, quant: Quantization, ranks: int, expert_ranks: int, compute_capability: int, *, quantized: bool
+) -> int:
+    """Bytes of one layer's routed experts on one rank."""
+    count, width = experts_on_rank(experts, ranks, expert_ranks)
+    hidden, ups = experts.hidden, 2 if experts.gated else 1
+    if quantized and quant.precision == "mxfp4":
+        hidden, width = mxfp4_padding(hidden, width, compute_capability)
+    bias = HALF * (ups * width + hidden) if experts.bias else 0
+    first, second = Local(hidden, (width,) * ups), Local(width, (hidden,))
+    if not quantized:
+        each = HALF * (first.inputs * first.total + second.inputs * second.total)
+    elif quant.scale == "block":
+        rows, columns = refined_block(quant, width, hidden, 1 if expert_ranks > 1 else ranks)
+        each = first.inputs * first.total + second.inputs * second.total
+        each += FLOAT32 * (ups * ceil(width / rows) * ceil(hidden / columns) + ceil(hidden / rows) * ceil(width / columns))
+    else:
+        each = quantized_bytes(first, quant, hidden) + quantized_bytes(second, quant, experts.intermediate)
+    placement = 4 * experts.count if expert_ranks > 1 else 0  # expert_map, int32 per expert
+    return count * (each + bias) + placement

@@ -1,0 +1,269 @@
+"""Bytes of weights on one GPU, and the bytes that one decoding step reads.
+
+The totals are parameters plus buffers, as vLLM's "Model loading took ... GiB" counts them: matrices by their split,
+the vocabulary padded to 64 rows, rotary caches, KV scales, uneven pipeline stages.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from components.sizing.architecture import Architecture, Rope
+from components.sizing.inventory import Inventory, LayerShape, Matrix, Vector, inventory
+from components.sizing.quantization import Quantization
+from components.sizing.storage import (
+    FLOAT32,
+    HALF,
+    experts_bytes,
+    experts_on_rank,
+    is_excluded,
+    layer_specific,
+    matrix_bytes,
+)
+from components.sizing.types import Parallelism
+from components.sizing.vision import vision_bytes
+
+GIB = 2**30
+VOCABULARY_PADDING = 64
+"""vLLM 0.33.0, model_executor/layers/vocab_parallel_embedding.py."""
+_KV_SCALES = 16
+"""Four float32 scales per attention layer, in every model."""
+
+
+@dataclass(frozen=True)
+class RankWeights:
+    """What one GPU holds; ``parts`` names where the bytes go and sums to ``bytes``."""
+
+    bytes: int
+    parts: Mapping[str, int]
+    pp_rank: int
+
+    @property
+    def gib(self) -> float:
+        """Bytes in units of 2**30."""
+        return self.bytes / GIB
+
+
+@dataclass(frozen=True)
+class WeightTraffic:
+    """What a decoding step reads and computes. Bytes are per rank, flops of the whole model per token."""
+
+    dense_bytes: int
+    """Read on every step: attention, dense layers, shared experts, norms, lm_head (no embedding table)."""
+    expert_bytes: int
+    """One routed expert of one layer, its share on one rank."""
+    experts: int
+    experts_per_token: int
+    moe_layers: int
+    dense_flops_per_token: int
+    expert_flops_per_token: int
+    """Of one expert of one layer: times ``experts_per_token`` and ``moe_layers`` for the model."""
+
+
+def stage_layers(layers: int, stages: int) -> tuple[int, ...]:
+    """Layers of each pipeline stage: what is left over goes to the later stages but the last.
+
+    vLLM 0.33.0, distributed/utils.py get_pp_indices.
+    """
+    counts = [layers // stages] * stages
+    for back in range(2, layers % stages + 2):
+        counts[-back] += 1
+    return tuple(counts)
+
+
+def rank_weights(
+    arch: Architecture,
+    quant: Quantization,
+    parallelism: Parallelism,
+    *,
+    pp_rank: int | None = None,
+    compute_capability: int = 90,
+    vllm_version: str = "0.33.0",
+    index: Mapping[str, Any] | None = None,
+) -> RankWeights:
+    """Bytes on a GPU of stage ``pp_rank`` (None: the fullest stage).
+
+    ``index`` is a parsed ``model.safetensors.index.json``: its ``total_size`` then replaces the inventory's own total,
+    and the rank keeps its share of it. Raises ValueError for a stage that does not exist.
+    """
+    if pp_rank is not None and not 0 <= pp_rank < parallelism.pp:
+        msg = f"pp-rank {pp_rank} does not exist: there are {parallelism.pp} stages, 0 to {parallelism.pp - 1}"
+        raise ValueError(msg)
+    if index is not None:
+        return _from_index(arch, quant, parallelism, pp_rank, compute_capability, vllm_version, index)
+    if pp_rank is not None:
+        return _stage(arch, quant, parallelism, pp_rank, compute_capability, vllm_version)
+    stages = [
+        _stage(arch, quant, parallelism, rank, compute_capability, vllm_version) for rank in range(parallelism.pp)
+    ]
+    return max(stages, key=lambda stage: stage.bytes)
+
+
+@lru_cache(maxsize=4096)
+def _stage(
+    arch: Architecture, quant: Quantization, parallelism: Parallelism, rank: int, capability: int, version: str
+) -> RankWeights:
+    counts = stage_layers(arch.layers, parallelism.pp)
+    begin = sum(counts[:rank])
+    first, last = rank == 0, rank == parallelism.pp - 1
+    parts = {
+        "embedding": 0,
+        "lm_head": 0,
+        "attention_and_dense": 0,
+        "experts": 0,
+        "norms_and_states": 0,
+        "rotary_cache": sum(_rope_bytes(arch, rope) for rope in (arch.rope, arch.local_rope) if rope),
+        "kv_scales": 0,
+        "vision": vision_bytes(arch, parallelism.tp) if first and arch.vision else 0,
+    }
+    table = vocabulary_bytes(arch, parallelism.tp)
+    shapes = inventory(arch)
+    if first or (last and arch.tied_embeddings):
+        parts["embedding"] = table
+    if last and not arch.tied_embeddings:
+        parts["lm_head"] = table
+    if first:
+        parts["norms_and_states"] += sum(_vector_bytes(vector, parallelism.tp) for vector in shapes.first_vectors)
+    parts["norms_and_states"] += sum(_vector_bytes(vector, parallelism.tp) for vector in shapes.stage_vectors)
+    if last:
+        parts["norms_and_states"] += sum(_vector_bytes(vector, parallelism.tp) for vector in shapes.final_vectors)
+    for sizes, count in _layer_bytes(arch, quant, parallelism, capability, begin, begin + counts[rank]):
+        for name, size in sizes.items():
+            parts[name] += size * count
+    return RankWeights(sum(parts.values()), parts, rank)
+
+
+def vocabulary_bytes(arch: Architecture, ranks: int) -> int:
+    """One rank's rows of the embedding (or of lm_head), padded to 64 before the split."""
+    rows = -(-arch.vocab // VOCABULARY_PADDING) * VOCABULARY_PADDING
+    return rows // ranks * arch.hidden * HALF
+
+
+def _layer_bytes(
+    arch: Architecture, quant: Quantization, parallelism: Parallelism, capability: int, begin: int, end: int
+) -> list[tuple[Mapping[str, int], int]]:
+    """Sizes of each distinct layer shape with its number of layers in ``begin .. end``."""
+    found: list[tuple[Mapping[str, int], int]] = []
+    single = quant.is_quantized and layer_specific(quant)
+    for shape, indices in inventory(arch).shapes:
+        inside = [index for index in indices if begin <= index < end]
+        if not inside:
+            continue
+        if single:
+            found += [(_shape_bytes(arch, shape, quant, parallelism, capability, index), 1) for index in inside]
+        else:
+            found.append((_shape_bytes(arch, shape, quant, parallelism, capability, indices[0]), len(inside)))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _shape_bytes(
+    arch: Architecture, shape: LayerShape, quant: Quantization, parallelism: Parallelism, capability: int, layer: int
+) -> Mapping[str, int]:
+    dense = sum(
+        matrix_bytes(matrix, quant, parallelism.tp, quantized=is_quantized(matrix, quant, layer))
+        for matrix in shape.matrices
+    )
+    experts = 0
+    if shape.experts:
+        experts = experts_bytes(
+            shape.experts, quant, parallelism.tp * parallelism.dp, expert_ranks(parallelism), capability,
+            quantized=experts_quantized(shape, quant, layer),
+        )  # fmt: skip
+    return {
+        "attention_and_dense": dense,
+        "experts": experts,
+        "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in shape.vectors),
+        "kv_scales": _KV_SCALES + (0 if arch.mla else _loaded_kv_scales(quant)) if shape.attention else 0,
+    }
+
+
+def is_quantized(matrix: Matrix, quant: Quantization, layer: int) -> bool:
+    """Whether this linear layer is stored in the quantized format."""
+    if not quant.is_quantized or quant.experts_only or not matrix.quantizable:
+        return False
+    return not is_excluded(quant, matrix.names or (matrix.module,), layer)
+
+
+def experts_quantized(shape: LayerShape, quant: Quantization, layer: int) -> bool:
+    """Whether the routed experts of a layer are stored in the quantized format."""
+    if not quant.is_quantized or shape.experts is None:
+        return False
+    return not is_excluded(quant, (shape.experts.module,), layer)
+
+
+def expert_ranks(parallelism: Parallelism) -> int:
+    """Ranks that the experts are spread over; 1 without expert parallelism."""
+    return parallelism.tp * parallelism.dp if parallelism.ep else 1
+
+
+def _loaded_kv_scales(quant: Quantization) -> int:
+    """Scales that the loader of an FP8 or compressed checkpoint adds per attention layer (kv_cache.py)."""
+    return {"fp8": 8, "fbgemm_fp8": 8, "modelopt": 8, "modelopt_fp4": 8, "compressed-tensors": 18}.get(quant.method, 0)
+
+
+def _vector_bytes(vector: Vector, ranks: int) -> int:
+    return vector.elements * (FLOAT32 if vector.float32 else HALF) // (ranks if vector.sharded else 1)
+
+
+def _rope_bytes(arch: Architecture, rope: Rope) -> int:
+    """The cosine and sine table that all layers of one rotary variant share."""
+    positions, element = arch.max_positions, HALF
+    if rope.kind == "yarn":  # yarn_scaling_rope.py keeps float32
+        positions, element = int(rope.original_max_positions * rope.factor), FLOAT32
+    elif rope.kind in {"linear", "dynamic"}:
+        positions = int(positions * rope.factor)
+    elif rope.kind == "longrope":
+        positions += rope.original_max_positions
+    elif rope.kind == "mrope":
+        positions *= 4
+    return positions * rope.rotary_dim * element
+
+
+def _from_index(
+    arch: Architecture,
+    quant: Quantization,
+    parallelism: Parallelism,
+    pp_rank: int | None,
+    capability: int,
+    version: str,
+    index: Mapping[str, Any],
+) -> RankWeights:
+    metadata = index.get("metadata")
+    total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+    if not isinstance(total, int | float) or total <= 0:
+        msg = "the safetensors index has no metadata.total_size"
+        raise ValueError(msg)
+    whole = _stage(arch, quant, Parallelism(), 0, capability, version)
+    rank = rank_weights(arch, quant, parallelism, pp_rank=pp_rank, compute_capability=capability, vllm_version=version)
+    stored = whole.bytes - whole.parts["rotary_cache"] - whole.parts["kv_scales"]
+    scale = float(total) / stored
+    parts = {
+        name: size if name in {"rotary_cache", "kv_scales"} else round(size * scale) for name, size in rank.parts.items()
+    }
+    return RankWeights(sum(parts.values()), parts, rank.pp_rank)
+
+
+@lru_cache(maxsize=4096)
+def traffic(
+    arch: Architecture, quant: Quantization, parallelism: Parallelism, compute_capability: int = 90
+) -> WeightTraffic:
+    """Bytes and flops of one decoding step, over all pipeline stages."""
+    shapes: Inventory = inventory(arch)
+    dense = vocabulary_bytes(arch, parallelism.tp)
+    for sizes, count in _layer_bytes(arch, quant, parallelism, compute_capability, 0, arch.layers):
+        dense += count * (sizes["attention_and_dense"] + sizes["norms_and_states"])
+    flops = 2 * arch.vocab * arch.hidden
+    expert_bytes = expert_flops = experts = per_token = moe_layers = 0
+    for shape, indices in shapes.shapes:
+        flops += len(indices) * sum(2 * matrix.inputs * matrix.outputs for matrix in shape.matrices)
+        if shape.experts is None:
+            continue
+        moe_layers += len(indices)
+        experts, per_token = shape.experts.count, shape.experts.per_token
+        held, _ = experts_on_rank(shape.experts, parallelism.tp * parallelism.dp, expert_ranks(parallelism))
+        layer = _shape_bytes(arch, shape, quant, parallelism, compute_capability, indices[0])
+        expert_bytes = layer["experts"] // held
+        expert_flops = 2 * shape.experts.hidden * shape.experts.intermediate * (3 if shape.experts.gated else 2)
+    return WeightTraffic(dense, expert_bytes, experts, per_token, moe_layers, flops, expert_flops)
