@@ -21,14 +21,15 @@ AWAIT_MARGIN_S = 300
 """Pulumi waits longer than the Job runs, so that it reports the Job's own failure."""
 
 # Idempotent: a finished download is recognised by its marker, an interrupted one is resumed by the client itself.
-# original/ and metal/ hold second copies of the weights in other formats. Values come from the environment, never from
-# string building.
+# original/ and metal/ hold second copies of the weights in other formats; each pattern needs its own --exclude, a
+# second word would be taken as a file to download (huggingface_hub 1.33 cli/download.py). Values come from the
+# environment, never from string building.
 SCRIPT = """\
 if [ -e "$TARGET/.complete" ]; then
   echo "$SOURCE at $REVISION is complete"
   exit 0
 fi
-hf download "$SOURCE" --revision "$REVISION" --local-dir "$TARGET" --exclude "original/*" "metal/*"
+hf download "$SOURCE" --revision "$REVISION" --local-dir "$TARGET" --exclude "original/*" --exclude "metal/*"
 touch "$TARGET/.complete"
 """
 

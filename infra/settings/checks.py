@@ -10,6 +10,7 @@ dns_label = matches(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 
 ARN = "an ARN such as arn:aws:iam::123456789012:role/platform"
 iam_arn = matches(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+")
+POLICY_ARN = "an ARN such as arn:aws:iam::123456789012:policy/boundary"
 policy_arn = matches(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+")
 
 SOURCE = "a Hugging Face id (org/name), s3://bucket/prefix or a path below /models"

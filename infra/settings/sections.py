@@ -170,7 +170,7 @@ class Model:
         choices=("long-context", "balanced", "burst"),
     )
     max_model_len: int | None = setting(
-        "Longest request in tokens, prompt and answer. Unset: the model's own maximum.", default=None, minimum=1
+        "Longest request in tokens, prompt and answer. Unset: the profile chooses.", default=None, minimum=1
     )
     input_tokens: int = setting("Prompt tokens of a typical request.", default=1024, minimum=1, maximum=10_000_000)
     output_tokens: int = setting("Answer tokens of a typical request.", default=256, minimum=1, maximum=10_000_000)
@@ -231,7 +231,10 @@ class StackConfig:
         "Version of an EKS add-on by its name. Unset: EKS's default for the Kubernetes version.", default={}
     )
     permissions_boundary: str | None = setting(
-        "IAM policy that bounds every role of the stack.", default=None, check=checks.policy_arn, shape=checks.ARN
+        "IAM policy that bounds every role of the stack.",
+        default=None,
+        check=checks.policy_arn,
+        shape=checks.POLICY_ARN,
     )
     tags: Mapping[str, str] = setting("Tags on every AWS resource, beside project and stack.", default={})
     protect: bool = setting(
