@@ -149,6 +149,7 @@ def one_of(accepted: Sequence[str]) -> Callable[[str], str]:
 
 def _from_file(path: Path) -> Architecture:
     config = read_object("--config", path)
+    _check_layer_count(path, config)
     try:
         arch = from_config(config, path.stem)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -160,6 +161,17 @@ def _from_file(path: Path) -> Architecture:
             msg = f"--config {path}: {name} is {value}; 1 to {most} is accepted"
             raise InputError(msg)
     return arch
+
+
+def _check_layer_count(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse an absurd number of layers before anything is done per layer."""
+    nested = [value for value in config.values() if isinstance(value, Mapping)]
+    for part in (config, *nested):
+        for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers"):
+            value = part.get(key)
+            if isinstance(value, int | float) and value > _LIMITS["layers"]:
+                msg = f"--config {path}: {key} is {value}; 1 to {_LIMITS['layers']} is accepted"
+                raise InputError(msg)
 
 
 def _described(error: Exception) -> str:
