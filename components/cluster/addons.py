@@ -18,8 +18,9 @@ class AddonIdentity(NamedTuple):
 IDENTITIES = {
     # With its own role, the network plugin's permissions need not stand on every node's role.
     versions.VPC_CNI: AddonIdentity("aws-node", "AmazonEKS_CNI_Policy"),
-    # V2 acts only on volumes tagged `ebs.csi.aws.com/cluster: true`, which the driver sets.
-    versions.EBS_CSI: AddonIdentity("ebs-csi-controller-sa", "service-role/AmazonEBSCSIDriverPolicyV2"),
+    # V2 acts only on volumes tagged `ebs.csi.aws.com/cluster: true`, which the driver sets. Unlike the first version
+    # it is not below service-role/ (IAM's list of managed policies as shipped in moto 5.2.5, created 2026-04-16).
+    versions.EBS_CSI: AddonIdentity("ebs-csi-controller-sa", "AmazonEBSCSIDriverPolicyV2"),
     versions.EFS_CSI: AddonIdentity("efs-csi-controller-sa", "service-role/AmazonEFSCSIDriverPolicy"),
 }
 

@@ -40,9 +40,9 @@ class ClusterArgs(TypedDict):
     kubernetes_version: str
     """Minor version, e.g. ``1.35``."""
     vpc_id: pulumi.Input[str]
-    private_subnet_ids: pulumi.Input[list[pulumi.Input[str]]]
+    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Nodes and control-plane interfaces; in at least two zones."""
-    public_subnet_ids: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
+    public_subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """For internet-facing load balancers. Default none."""
     endpoint_public_cidrs: NotRequired[list[str]]
     """Blocks that may reach the public endpoint. Default none: the API is private, run pulumi inside the VPC."""

@@ -1,5 +1,6 @@
 """Nodes without GPUs, from zero: for Jobs that download models."""
 
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -35,7 +36,7 @@ class CpuNodePoolArgs(TypedDict):
     """Instance families, amd64. Default c7i, m7i, c6i, m6i."""
     volume_gib: NotRequired[int]
     """Root volume instead of the computed one."""
-    subnet_ids: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
+    subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Subnets by id instead of by discovery tag."""
 
 

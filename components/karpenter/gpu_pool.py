@@ -73,7 +73,7 @@ class GpuNodePoolArgs(TypedDict):
     """Root volume instead of the computed one."""
     instance_store: NotRequired[bool]
     """Use local NVMe for images and logs. Default: where a type has it."""
-    subnet_ids: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
+    subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Subnets by id instead of by discovery tag (a VPC that somebody else tags)."""
     check_offerings: NotRequired[bool]
     """Ask EC2 at preview in which of the zones it offers the types, and use only those. Default false."""
