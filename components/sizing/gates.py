@@ -7,9 +7,11 @@ import math
 from dataclasses import dataclass, replace
 
 from components.sizing import explain, host, latency
+from components.sizing.deployment import Deployment
 from components.sizing.engine import default_utilization, release
-from components.sizing.estimate import Deployment, Estimate, estimate
+from components.sizing.estimate import Estimate, estimate
 from components.sizing.explain import Refusal
+from components.sizing.kv import KvLayout
 from components.sizing.legality import illegal_reasons
 from components.sizing.plans import Plan
 from components.sizing.requirement import Requirement
@@ -76,6 +78,13 @@ def evaluate(plan: Plan, asked: Requirement) -> Fit | Refusal:
     return _fit(plan, asked, served)
 
 
+def _illegal(plan: Plan, asked: Requirement) -> Refusal | None:
+    """Return the first of vLLM's own rules that the plan breaks, in the order of the gates."""
+    options = asked.options(1, plan.kv_cache_dtype, None)
+    broken = illegal_reasons(asked.arch, plan.quant, plan.parallelism, options, plan.gpu)
+    return None if not broken else broken[0]
+
+
 def sequences_for(concurrency: int, asked: Requirement) -> int:
     """Return max-num-seqs for so many requests at once: the next power of two, within the requirement's bound."""
     power = 1 << (concurrency - 1).bit_length()
@@ -140,8 +149,14 @@ def room_for(plan: Plan, asked: Requirement, sequences: int) -> Room:
     )
     needed = (layout.blocks_per_request(length, memory.options) + NULL_BLOCK) * block_bytes / GIB
     each = layout.blocks_per_request(asked.request_tokens, memory.options)
-    requests = (safe.blocks - NULL_BLOCK) // each
-    return Room(sequences, budget, needed, length, safe.tokens, requests if safe.fits_one else 0)
+    starts = memory.fits and safe.fits_one and (safe.blocks >= sequences or not _keeps_state(layout))
+    requests = (safe.blocks - NULL_BLOCK) // each if starts else 0
+    return Room(sequences, budget, needed, length, safe.tokens, requests)
+
+
+def _keeps_state(layout: KvLayout) -> bool:
+    """Tell whether each sequence needs a block of its own for a recurrent state."""
+    return any(group.kind == "state" for group in layout.groups)
 
 
 def _served_in_time(plan: Plan, asked: Requirement, held: int) -> int | Refusal:

@@ -7,14 +7,17 @@
 A context that the requirement fixes stays as it is; then only the number of sequences differs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from components.sizing import catalog
+from components.sizing.decision import Decision
 from components.sizing.estimate import Estimate
-from components.sizing.gates import NULL_BLOCK, SEQUENCES_MAX, Fit, estimated
+from components.sizing.gates import NULL_BLOCK, SEQUENCES_MAX, Fit, estimated, evaluate
+from components.sizing.plans import Plan
 from components.sizing.requirement import Requirement
-from components.sizing.types import EngineOptions, Profile
+from components.sizing.types import EngineOptions, Parallelism, Profile
 
 CONTEXT_STEP = 1024
 """Contexts are rounded down to a multiple of this, so that a small change of memory does not change them."""
@@ -45,11 +48,15 @@ def shape(asked: Requirement, fit: Fit, profile: Profile) -> Shape:
     return _shape(profile, options, memory)
 
 
-def shapes(asked: Requirement, fits: Iterator[Fit]) -> Iterator[Shape]:
-    """Yield every profile of every given KV dtype, so that a user can compare them."""
-    for fit in fits:
-        for profile in get_args(Profile):
-            yield shape(asked, fit, profile)
+def of_decision(asked: Requirement, decision: Decision) -> tuple[Shape, ...]:
+    """Return every profile on the chosen plan, in every KV dtype that it may use, so that a user can compare them."""
+    quant = next(each for each in asked.quantizations() if each.precision == decision.precision)
+    parallelism = Parallelism(tp=decision.tp, pp=decision.pp)
+    plans = [
+        Plan(catalog.gpu(decision.gpu), quant, parallelism, decision.nodes, dtype) for dtype in asked.kv_cache_dtypes
+    ]
+    fits = [fit for fit in (evaluate(plan, asked) for plan in plans) if isinstance(fit, Fit)]
+    return tuple(shape(asked, fit, profile) for fit in fits for profile in get_args(Profile))
 
 
 def _shape(profile: Profile, options: EngineOptions, memory: Estimate) -> Shape:
