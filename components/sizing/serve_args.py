@@ -183,10 +183,16 @@ def _polarity(option: str) -> bool:
 
 
 def _typed(name: str, entry: Mapping[str, Any], text: str) -> Any:
+    """Convert, then check the choices, as argparse does."""
+    value = _converted(name, entry, text)
     accepted = entry.get("choices")
-    if accepted and text not in accepted:
-        msg = f"{name}: {text!r} is not one of {', '.join(accepted)}"
+    if accepted and value not in accepted:
+        msg = f"{name}: {text!r} is not one of {', '.join(map(str, accepted))}"
         raise BadArgumentError(msg)
+    return value
+
+
+def _converted(name: str, entry: Mapping[str, Any], text: str) -> Any:
     try:
         match entry.get("type"):
             case "int":
