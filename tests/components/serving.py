@@ -25,7 +25,10 @@ BIG = {
     "shm_gib": 3,
     "ttft_ms": 800.0,
     "tpot_ms": 60.0,
-    "bands": {"ttft_ms": {"low": 500, "expected": 800, "high": 1500}, "tpot_ms": {"low": 40, "expected": 60, "high": 90}},
+    "bands": {
+        "ttft_ms": {"low": 500, "expected": 800, "high": 1500},
+        "tpot_ms": {"low": 40, "expected": 60, "high": 90},
+    },
     "usd_per_hour": 11.344,
 }
 """Two replicas of a 70-billion-parameter AWQ model, one per g5.12xlarge."""
@@ -47,7 +50,7 @@ HUGE = {
     "name": "huge",
     "instance_type": "p5.48xlarge",
     "alternates": (),
-    "gpu": "h100-80",
+    "gpu": "h100",
     "gpus": 8,
     "tp": 8,
     "checkpoint_bytes": 410_000_000_000,
