@@ -89,7 +89,9 @@ def build(
     ranks, stages = parallelism.tp, parallelism.pp
     computes = peak * speed.compute * table.factor("prefill_efficiency", dense_kind) * ranks * stages
     experts_per_s = peak * scalar.expert_compute_efficiency * ranks * stages
-    all_experts = traffic.moe_layers * traffic.local_experts * traffic.expert_bytes
+    all_experts = traffic.moe_layers * _local_experts(traffic, parallelism) * traffic.expert_bytes
+    expert_flops = traffic.moe_layers * traffic.experts_per_token * traffic.expert_flops_per_token
+    head_flops = 2.0 * arch.vocab * arch.hidden
     launches = kernel_count(arch, quant, gpu) / stages
     kernel_s = scalar.kernel_s + (scalar.eager_kernel_s if options.enforce_eager else 0.0)
     asynchronous = options.extra.get("--async-scheduling", resolved.release >= _ASYNC_SCHEDULING_SINCE)
@@ -97,12 +99,12 @@ def build(
         pp=stages,
         ranks_of_batch=parallelism.dp,
         weights_s=traffic.dense_bytes / stages / (reads * table.factor("read_efficiency", dense_kind)),
-        token_s=traffic.dense_flops_per_token / computes,
-        head_token_s=2.0 * arch.vocab * arch.hidden / computes,
+        token_s=(traffic.dense_flops_per_token - head_flops) / computes,
+        head_token_s=head_flops / computes,
         all_experts_s=all_experts / stages / (reads * scalar.expert_read_efficiency),
-        expert_token_s=traffic.expert_flops_per_token / experts_per_s,
+        expert_token_s=expert_flops / experts_per_s,
         experts_missed=1.0 - traffic.experts_per_token / traffic.experts if traffic.experts else 1.0,
-        tokens_see_experts=parallelism.dp if parallelism.ep else 1,
+        tokens_see_experts=parallelism.dp,
         attention=_attention(arch, gpu, parallelism, options, speed),
         state_s=_state_bytes(arch) / ranks / stages / reads,
         kernels_s=launches * kernel_s,
@@ -116,7 +118,7 @@ def build(
         budget=resolved.max_num_batched_tokens,
         max_running=resolved.max_num_seqs,
         is_moe=arch.is_moe,
-        weight_bytes_per_token=_bytes_for_one_token(traffic) * ranks,
+        weight_bytes_per_token=_bytes_for_one_token(traffic, parallelism) * ranks,
         bandwidth=bandwidth * ranks,
         compute_capability=gpu.compute_capability,
     )
@@ -196,6 +198,11 @@ def _state_bytes(arch: Architecture) -> float:
     return 2.0 * state * _STATE_BYTES
 
 
-def _bytes_for_one_token(traffic: weights.WeightTraffic) -> float:
-    touched = traffic.moe_layers * min(traffic.local_experts, traffic.experts_per_token) * traffic.expert_bytes
-    return traffic.dense_bytes + touched
+def _local_experts(traffic: weights.WeightTraffic, parallelism: Parallelism) -> float:
+    return traffic.experts / weights.expert_ranks(parallelism)
+
+
+def _bytes_for_one_token(traffic: weights.WeightTraffic, parallelism: Parallelism) -> float:
+    """On the average rank: experts that are spread out are read by one rank each."""
+    touched = traffic.moe_layers * traffic.experts_per_token / weights.expert_ranks(parallelism)
+    return traffic.dense_bytes + touched * traffic.expert_bytes
