@@ -40,6 +40,7 @@ class ClusterArgs(TypedDict):
     kubernetes_version: str
     """Minor version, e.g. ``1.35``."""
     vpc_id: pulumi.Input[str]
+    """VPC of the subnets."""
     private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Nodes and control-plane interfaces; in at least two zones."""
     public_subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
