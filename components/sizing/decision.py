@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from components.sizing.host import Loader
 from components.sizing.types import Assumption, Band, CapacityType, Rejection
 
 
@@ -55,6 +56,8 @@ class Decision:
     usd_per_hour: float
     """On-demand, of the replicas that the busiest moment needs."""
     usd_per_million_output_tokens: float
+    load_strategy: Loader
+    """How the pod reads its weights: vLLM's --safetensors-load-strategy, or ``stream`` from S3."""
     host_cpu_millicores: int
     """Request of one pod, which every alternate can give."""
     host_memory_mib: int

@@ -16,6 +16,8 @@ class Refusal:
     limit: float
     unit: str
     detail: str
+    is_final: bool = False
+    """True where another KV dtype would be refused for the same reason."""
 
     @property
     def text(self) -> str:
@@ -54,6 +56,11 @@ class Budget:
         """What remains for the KV cache; negative where the weights alone do not fit."""
         return self.visible * self.utilization - self.weights - self.runtime
 
+    @property
+    def is_hopeless(self) -> bool:
+        """True where weights alone exceed the budget: no number of sequences and no KV dtype changes that."""
+        return self.weights >= self.visible * self.utilization
+
 
 def no_room(budget: Budget, needed_gib: float, tokens: int) -> Refusal:
     """Refuse: one request of the full length does not fit what weights and runtime leave."""
@@ -63,7 +70,7 @@ def no_room(budget: Budget, needed_gib: float, tokens: int) -> Refusal:
         f"{budget.runtime:.2f} leave {budget.left:.2f} GiB of KV cache per GPU, one request of {tokens:,} tokens "
         f"needs {needed_gib:.2f}"
     )
-    return Refusal("memory_one", budget.left, needed_gib, "GiB per GPU", detail)
+    return Refusal("memory_one", budget.left, needed_gib, "GiB per GPU", detail, is_final=budget.is_hopeless)
 
 
 def too_few_at_once(held: int, concurrency: int, replicas_max: int, request_tokens: int, kv_tokens: int) -> Refusal:

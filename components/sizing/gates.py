@@ -40,7 +40,8 @@ class Fit:
     latency: latency.Latency
     checkpoint_bytes: int
     """The weights before they are sharded: what each pod reads from the cache."""
-    need: host.HostNeed
+    needs: tuple[host.HostNeed, ...]
+    """What one pod asks of its host, by loader in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _held_at_once(plan: Plan, asked: Requirement) -> int | Refusal:
     wanted = min(-(-asked.load.concurrency // asked.replicas_min), asked.max_sequences or SEQUENCES_MAX)
     room = room_for(plan, asked, sequences_for(wanted, asked))
     if not room.requests:
-        fewest = room_for(plan, asked, 1)
+        fewest = room if room.budget.is_hopeless else room_for(plan, asked, 1)
         if not fewest.requests:
             return explain.no_room(fewest.budget, fewest.needed_gib, fewest.longest)
     best = room
@@ -164,19 +165,25 @@ def _served_in_time(plan: Plan, asked: Requirement, held: int) -> int | Refusal:
     if asked.ttft_ms is None and asked.tpot_ms is None:
         return held
     options = asked.options(sequences_for(held, asked), plan.kv_cache_dtype, utilization(plan, asked))
+    if not _misses(_predict(plan, asked, options, held), asked):
+        return held
     slo = latency.Slo(asked.ttft_ms, asked.tpot_ms)
     served = latency.max_concurrency(asked.arch, plan.quant, plan.gpu, plan.parallelism, options, asked.load, slo)
-    served = min(served, held)
     least = 1 if asked.replicas_max is None else -(-asked.load.concurrency // asked.replicas_max)
     if served >= least:
-        return served
-    predicted = _predict(plan, asked, options, least)
-    bounds = (("TTFT", predicted.ttft_ms, asked.ttft_ms), ("TPOT", predicted.tpot_ms, asked.tpot_ms))
-    misses = [
-        (band.expected / limit, metric, band.expected, limit) for metric, band, limit in bounds if limit is not None
-    ]
-    _, metric, value, limit = max(misses)
+        return min(served, held)
+    _, metric, value, limit = max(_misses(_predict(plan, asked, options, least), asked))
     return explain.too_slow(metric, value, limit, least)
+
+
+def _misses(predicted: latency.Latency, asked: Requirement) -> list[tuple[float, str, float, float]]:
+    """Return every service level that a prediction misses: by which factor, its name, the value and the limit."""
+    bounds = (("TTFT", predicted.ttft_ms, asked.ttft_ms), ("TPOT", predicted.tpot_ms, asked.tpot_ms))
+    return [
+        (band.expected / limit, metric, band.expected, limit)
+        for metric, band, limit in bounds
+        if limit is not None and band.expected > limit
+    ]
 
 
 def _predict(plan: Plan, asked: Requirement, options: EngineOptions, concurrency: int) -> latency.Latency:
@@ -190,8 +197,11 @@ def _fit(plan: Plan, asked: Requirement, served: int) -> Fit:
     concurrency = -(-asked.load.concurrency // replicas)
     options = asked.options(sequences_for(concurrency, asked), plan.kv_cache_dtype, utilization(plan, asked))
     stored = checkpoint_bytes(plan, asked)
-    need = host.need(stored / GIB, plan.local_gpus, multiprocess=plan.parallelism.gpus > 1, loader=asked.loader)
-    return Fit(plan, replicas, concurrency, options, _predict(plan, asked, options, concurrency), stored, need)
+    needs = tuple(
+        host.need(stored / GIB, plan.local_gpus, multiprocess=plan.parallelism.gpus > 1, loader=loader)
+        for loader in asked.loaders
+    )
+    return Fit(plan, replicas, concurrency, options, _predict(plan, asked, options, concurrency), stored, needs)
 
 
 def checkpoint_bytes(plan: Plan, asked: Requirement) -> int:

@@ -2,7 +2,7 @@
 
 The memory asked depends on how weights are loaded. vLLM prefetches a checkpoint on NFS into the page cache only where
 it is at most 90 % of the memory that the container's cgroup leaves (vLLM 0.33.0 weight_utils.py:978-1180), and page
-cache counts against the container's limit: a limit below that silently turns the prefetch off.
+cache counts against the container's limit. Where no such room is, pages are read as they are needed and dropped again.
 """
 
 import math
@@ -13,12 +13,15 @@ from typing import Literal
 from components.sizing.catalog import InstanceType
 from components.sizing.types import Assumption
 
-Loader = Literal["nfs-prefetch", "lazy"]
-"""``lazy``: pages are read as they are needed and may be dropped again, the checkpoint need not fit."""
+Loader = Literal["prefetch", "lazy", "stream"]
+"""``prefetch`` and ``lazy``: vLLM's ``--safetensors-load-strategy`` for files; ``stream``: straight from S3."""
 
 MIB_PER_GIB = 1024
 PREFETCH_SHARE = 0.9
 """Share of available memory that a checkpoint may take and still be prefetched (vLLM 0.33.0 weight_utils.py)."""
+STREAM_GIB = 5.0
+"""Buffer of each rank's S3 streamer, which needs a bound: its default of 40 GB gets small pods killed
+(run-ai/runai-model-streamer@f73a19a docs)."""
 PROCESS_GIB = 10.0
 """API server, engine core and the first worker: Python, torch, CUDA context, pinned buffers."""
 WORKER_GIB = 2.0
@@ -27,8 +30,10 @@ SHM_BASE_GIB = 0.25 + 1.0
 """Broadcast ring (160 MiB and 24 MiB) and NCCL's buffers (vLLM 0.33.0 shm_broadcast.py:503, multiproc_executor.py)."""
 SHM_PER_GPU_GIB = 0.25
 """Response ring of one local worker: 240 MiB (vLLM 0.33.0 multiproc_executor.py:725)."""
-ENGINE_CPUS = 2
-"""API server and engine core; each GPU's worker takes one more."""
+ENGINE_CORES = 2
+"""Physical cores of API server and engine core; each GPU's worker takes one more. General knowledge."""
+MILLICORES_PER_CORE = 2000
+"""A physical core of these hosts is two vCPUs."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class HostOverhead:
 class HostNeed:
     """Requests of one pod of a replica; a replica over several nodes has one such pod on each."""
 
+    loader: Loader
     cpu_millicores: int
     memory_mib: int
     shm_gib: float
@@ -53,7 +59,7 @@ class HostNeed:
 class HostShortage:
     """What a node lacks: the container's request and what the node leaves for it."""
 
-    resource: Literal["cpu", "memory"]
+    resource: Literal["CPU", "memory"]
     actual: float
     limit: float
     unit: str
@@ -70,9 +76,10 @@ def need(checkpoint_gib: float, local_gpus: int, *, multiprocess: bool, loader: 
 
     """
     shm = math.ceil(SHM_BASE_GIB + SHM_PER_GPU_GIB * local_gpus) if multiprocess else 0
-    cached = checkpoint_gib / PREFETCH_SHARE if loader == "nfs-prefetch" else 0.0
-    memory = cached + PROCESS_GIB + WORKER_GIB * (local_gpus - 1) + shm
-    return HostNeed((ENGINE_CPUS + local_gpus) * 1000, math.ceil(memory * MIB_PER_GIB), shm)
+    buffers = {"prefetch": checkpoint_gib / PREFETCH_SHARE, "lazy": 0.0, "stream": STREAM_GIB * local_gpus}[loader]
+    memory = buffers + PROCESS_GIB + WORKER_GIB * (local_gpus - 1) + shm
+    cpu = (ENGINE_CORES + local_gpus) * MILLICORES_PER_CORE
+    return HostNeed(loader, cpu, math.ceil(memory * MIB_PER_GIB), shm)
 
 
 def shortage(wanted: HostNeed, host: InstanceType, overhead: HostOverhead) -> HostShortage | None:
@@ -82,25 +89,29 @@ def shortage(wanted: HostNeed, host: InstanceType, overhead: HostOverhead) -> Ho
         return HostShortage("memory", wanted.memory_mib, memory_left, "MiB of host memory")
     cpu_left = host.allocatable_cpu_millicores - overhead.cpu_millicores
     if wanted.cpu_millicores > cpu_left:
-        return HostShortage("cpu", wanted.cpu_millicores, cpu_left, "millicores of host CPU")
+        return HostShortage("CPU", wanted.cpu_millicores, cpu_left, "millicores of host CPU")
     return None
 
 
-def assumptions(wanted: HostNeed, overhead: HostOverhead, loader: Loader) -> Iterable[Assumption]:
+def assumptions(wanted: HostNeed, overhead: HostOverhead) -> Iterable[Assumption]:
     """Yield the rule and its numbers, so that a reader can dispute them."""
-    cached = f"checkpoint ÷ {PREFETCH_SHARE} + " if loader == "nfs-prefetch" else ""
+    buffers = {
+        "prefetch": f"checkpoint ÷ {PREFETCH_SHARE} (vLLM prefetches from NFS only below 90 % of the free memory, "
+        "vLLM 0.33.0 model_executor/model_loader/weight_utils.py:978-1180) + ",
+        "lazy": "",
+        "stream": f"{STREAM_GIB:g} GiB of S3 buffer per local GPU + ",
+    }[wanted.loader]
     yield Assumption(
         "host_memory_mib",
         wanted.memory_mib,
-        f"{cached}{PROCESS_GIB:g} GiB + {WORKER_GIB:g} GiB per further local GPU + /dev/shm {wanted.shm_gib:g} GiB; "
-        "vLLM prefetches a checkpoint on NFS only below 90 % of the cgroup's free memory "
-        "(vLLM 0.33.0 model_executor/model_loader/weight_utils.py:978-1180)",
+        f"{buffers}{PROCESS_GIB:g} GiB + {WORKER_GIB:g} GiB per further local GPU + /dev/shm {wanted.shm_gib:g} GiB",
         "0.33.0",
     )
+    yield Assumption("load_strategy", wanted.loader, "the first of the allowed ways that fits the host's memory")
     yield Assumption(
         "host_cpu_millicores",
         wanted.cpu_millicores,
-        f"{ENGINE_CPUS} (API server, engine core) + 1 per local GPU; general knowledge",
+        f"{ENGINE_CORES} physical cores (API server, engine core) + 1 per local GPU, {MILLICORES_PER_CORE}m each",
     )
     yield Assumption(
         "daemonsets",

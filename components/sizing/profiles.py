@@ -9,7 +9,7 @@ A context that the requirement fixes stays as it is; then only the number of seq
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 from components.sizing import catalog
 from components.sizing.decision import Decision
@@ -30,13 +30,37 @@ class Shape:
     """Context and sequences that a profile makes of a plan's budget, on one replica."""
 
     profile: Profile
-    kv_cache_dtype: str
-    max_model_len: int
-    max_num_seqs: int
-    kv_tokens_safe: int
-    full_requests: float
-    """Full-length requests at once."""
-    options: EngineOptions
+    memory: Estimate
+
+    @property
+    def kv_cache_dtype(self) -> str:
+        """The KV cache's dtype, as the flag names it."""
+        return self.memory.deployment.options.kv_cache_dtype
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of the longest request."""
+        return self.memory.options.max_model_len
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences that run at once."""
+        return self.memory.options.max_num_seqs
+
+    @property
+    def kv_tokens_safe(self) -> int:
+        """Tokens that the safe KV cache holds."""
+        return self.memory.safe.tokens if self.memory.safe else 0
+
+    @property
+    def full_requests(self) -> float:
+        """Full-length requests at once."""
+        return self.memory.safe.concurrency if self.memory.safe else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        names = ("profile", "kv_cache_dtype", "max_model_len", "max_num_seqs", "kv_tokens_safe", "full_requests")
+        return {name: getattr(self, name) for name in names}
 
 
 def shape(asked: Requirement, fit: Fit, profile: Profile) -> Shape:
@@ -44,8 +68,7 @@ def shape(asked: Requirement, fit: Fit, profile: Profile) -> Shape:
     options = replace(fit.options, max_model_len=_context(asked, fit, profile))
     if profile == "burst":
         options = replace(options, max_num_seqs=_most_sequences(asked, fit, options))
-    memory = estimated(fit.plan, asked, options)
-    return _shape(profile, options, memory)
+    return Shape(profile, estimated(fit.plan, asked, options))
 
 
 def of_decision(asked: Requirement, decision: Decision) -> tuple[Shape, ...]:
@@ -57,19 +80,6 @@ def of_decision(asked: Requirement, decision: Decision) -> tuple[Shape, ...]:
     ]
     fits = [fit for fit in (evaluate(plan, asked) for plan in plans) if isinstance(fit, Fit)]
     return tuple(shape(asked, fit, profile) for fit in fits for profile in get_args(Profile))
-
-
-def _shape(profile: Profile, options: EngineOptions, memory: Estimate) -> Shape:
-    safe = memory.safe
-    return Shape(
-        profile=profile,
-        kv_cache_dtype=options.kv_cache_dtype,
-        max_model_len=memory.options.max_model_len,
-        max_num_seqs=memory.options.max_num_seqs,
-        kv_tokens_safe=safe.tokens if safe else 0,
-        full_requests=safe.concurrency if safe else 0.0,
-        options=options,
-    )
 
 
 def _context(asked: Requirement, fit: Fit, profile: Profile) -> int:

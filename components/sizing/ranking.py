@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from components.sizing.catalog import Gpu, InstanceType
 from components.sizing.explain import Refusal, dominated
 from components.sizing.gates import Fit
+from components.sizing.host import HostNeed
 from components.sizing.plans import Plan
+from components.sizing.quality import FULL_PRECISION_BITS
 from components.sizing.types import Objective, Rejection
 
 GATES = (
@@ -34,6 +36,7 @@ class Candidate:
 
     host: InstanceType
     fit: Fit
+    need: HostNeed
     zones: tuple[str, ...]
     node_usd_per_hour: float
     output_tokens_per_s: float
@@ -60,31 +63,49 @@ class Candidate:
         return self.host.gpu_count - self.fit.plan.local_gpus
 
 
-def objective_value(candidate: Candidate, objective: Objective) -> tuple[float, str, str]:
-    """Return what is minimised, its unit, and the words that compare it."""
-    if objective == "per-token":
-        return candidate.usd_per_million_output_tokens, "$ per million output tokens", "its tokens cost more"
-    if objective == "latency":
-        return candidate.fit.latency.tpot_ms.expected, "ms TPOT", "it is slower"
-    return candidate.usd_per_hour, "$/h", "the choice costs less or ranks before it"
+@dataclass(frozen=True)
+class Measure:
+    """One number that candidates are compared by; less is better."""
+
+    value: float
+    unit: str
+    words: str
+    """What is wrong with a candidate whose value is larger."""
+
+
+def measures(candidate: Candidate, objective: Objective) -> tuple[Measure, ...]:
+    """Return what decides, most important first.
+
+    The objective, then price, nodes and idle GPUs; quality before speed; one GPU before several.
+    """
+    plan = candidate.fit.plan
+    dollars = Measure(candidate.usd_per_hour, "$/h", "it costs more")
+    tpot = Measure(round(candidate.fit.latency.tpot_ms.expected, 6), "ms TPOT", "it is slower")
+    per_token = Measure(
+        round(candidate.usd_per_million_output_tokens, 6), "$ per million output tokens", "its tokens cost more"
+    )
+    first = {"hourly": dollars, "per-token": per_token, "latency": tpot}[objective]
+    return (
+        first,
+        dollars,
+        Measure(candidate.nodes, "nodes", "it needs more nodes for the same price"),
+        Measure(candidate.idle_gpus, "idle GPUs per node", "it leaves GPUs idle for the same price"),
+        Measure(
+            max(0, FULL_PRECISION_BITS - plan.quant.weight_bits),
+            "bits dropped per weight",
+            "it is less precise for the same price",
+        ),
+        Measure(plan.kv_cache_dtype != "auto", "quantized KV caches", "it quantizes the KV cache for the same price"),
+        Measure(plan.parallelism.gpus, "GPUs per replica", "it spreads over more GPUs for the same price"),
+        tpot,
+    )
 
 
 def order(candidate: Candidate, objective: Objective) -> tuple:
-    """Sort key. Ties go to fewer dollars, fewer nodes, no idle GPU, more bits, one GPU before several, then speed."""
+    """Sort key: the measures, then names, so that the order never depends on chance."""
     plan = candidate.fit.plan
-    return (
-        round(objective_value(candidate, objective)[0], 6),
-        candidate.usd_per_hour,
-        candidate.nodes,
-        candidate.idle_gpus,
-        -plan.quant.weight_bits,
-        plan.kv_cache_dtype != "auto",
-        plan.parallelism.gpus,
-        candidate.fit.latency.tpot_ms.expected,
-        candidate.host.name,
-        plan.parallelism.pp,
-        plan.quant.precision,
-    )
+    values = tuple(measure.value for measure in measures(candidate, objective))
+    return (*values, candidate.host.name, plan.parallelism.pp, plan.quant.precision)
 
 
 def same_pods(a: Plan, b: Plan) -> bool:
@@ -122,6 +143,7 @@ def alternates(chosen: Candidate, candidates: Iterable[Candidate]) -> tuple[str,
         and each.fit.replicas <= chosen.fit.replicas
         and same_pods(each.fit.plan, plan)
         and _nowhere_weaker(each.fit.plan.gpu, plan.gpu)
+        and each.need.memory_mib >= chosen.need.memory_mib
     }
     return tuple(sorted(usd, key=lambda name: (usd[name], name)))
 
@@ -135,8 +157,12 @@ def _nowhere_weaker(gpu: Gpu, than: Gpu) -> bool:
 
 
 def closeness(rejection: Rejection) -> tuple:
-    """Sort key of refusals: the ones that came furthest and missed by least first, dominated ones last."""
-    furthest = -1 if rejection.gate == "dominated" else GATES.index(rejection.gate)
+    """Sort key of refusals: the ones that came furthest and missed by least first.
+
+    Dominated ones, and families that serving never uses, come last: they teach a reader least.
+    """
+    told = rejection.gate != "dominated" and rejection.precision
+    furthest = GATES.index(rejection.gate) if told else -1
     missed = abs(rejection.actual - rejection.limit) / max(abs(rejection.limit), abs(rejection.actual), 1e-9)
     price = rejection.usd_per_hour
     return (
@@ -152,16 +178,18 @@ def closeness(rejection: Rejection) -> tuple:
 
 def closest(rejections: Iterable[Rejection], most: int) -> tuple[Rejection, ...]:
     """Return the closest refusals, one for each plan, gate and number: dearer hosts of the same GPUs add nothing."""
-    found: dict[tuple, Rejection] = {}
+    found: dict[tuple[str, str], Rejection] = {}
     for rejection in sorted(rejections, key=closeness):
-        key = (rejection.gate, rejection.tp, rejection.pp, rejection.precision, rejection.actual, rejection.unit)
-        found.setdefault(key, rejection)
+        found.setdefault((rejection.gate, rejection.text), rejection)
         if len(found) == most:
             break
     return tuple(found.values())
 
 
 def refuse_dominated(candidate: Candidate, best: Candidate, objective: Objective) -> Refusal:
-    """Say by how much a candidate that satisfies everything loses to the best one."""
-    actual, unit, words = objective_value(candidate, objective)
-    return dominated(words, actual, objective_value(best, objective)[0], unit)
+    """Say by which measure a candidate that satisfies everything loses to the best one."""
+    pairs = zip(measures(candidate, objective), measures(best, objective), strict=True)
+    for mine, other in pairs:
+        if mine.value != other.value:
+            return dominated(mine.words, mine.value, other.value, mine.unit)
+    return dominated("its name sorts after the choice's", 1, 0, "places in the order of names")

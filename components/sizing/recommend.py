@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from components.sizing import catalog, host, prices, profiles, quality
 from components.sizing.decision import Decision, Recommendation
-from components.sizing.gates import GIB, Fit, estimated
+from components.sizing.gates import GIB, Fit
 from components.sizing.ranking import (
     ALTERNATE_PRICE_RATIO,
     Candidate,
@@ -55,7 +55,7 @@ def recommend(asked: Requirement) -> Recommendation:
 
 def _rejections(asked: Requirement, found: Found, ranked: list[Candidate], best: Candidate | None) -> list[Rejection]:
     """Return every candidate that was not chosen, closest first."""
-    rejected = [*found.rejected, *outside_rejections(asked, found)]
+    rejected = [*found.rejected, *outside_rejections(asked, found, best)]
     if best is not None:
         rejected += [
             candidate_rejection(refuse_dominated(each, best, asked.objective), each) for each in ranked if each != best
@@ -79,7 +79,7 @@ def _decision(
     fit, each = candidate.fit, candidate.host
     plan = fit.plan
     shape = profiles.shape(asked, fit, asked.profile)
-    memory = estimated(plan, asked, shape.options)
+    memory = shape.memory
     return Decision(
         name=asked.name or asked.arch.model,
         model=asked.arch.model,
@@ -113,9 +113,10 @@ def _decision(
         output_tokens_per_s=candidate.output_tokens_per_s,
         usd_per_hour=candidate.usd_per_hour,
         usd_per_million_output_tokens=candidate.usd_per_million_output_tokens,
-        host_cpu_millicores=fit.need.cpu_millicores,
-        host_memory_mib=fit.need.memory_mib,
-        shm_gib=fit.need.shm_gib,
+        load_strategy=candidate.need.loader,
+        host_cpu_millicores=candidate.need.cpu_millicores,
+        host_memory_mib=candidate.need.memory_mib,
+        shm_gib=candidate.need.shm_gib,
         quality=quality.cost(plan.quant, plan.kv_cache_dtype),
         bands=_bands(asked, fit),
         rejected=rejected,
@@ -158,7 +159,7 @@ def _assumptions(asked: Requirement, candidate: Candidate | None = None) -> Iter
     if candidate is None:
         return
     fit = candidate.fit
-    yield from host.assumptions(fit.need, asked.daemonsets, asked.loader)
+    yield from host.assumptions(candidate.need, asked.daemonsets)
     cost = quality.cost(fit.plan.quant, fit.plan.kv_cache_dtype)
     if cost:
         yield Assumption("quality", fit.plan.quant.precision, cost)

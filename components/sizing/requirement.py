@@ -12,6 +12,8 @@ from components.sizing.quantization import PRECISIONS, Quantization, from_precis
 from components.sizing.types import CapacityType, EngineOptions, Load, Objective, Profile
 
 DEFAULT_VLLM = "0.33.0"
+KV_CACHE_DTYPES = ("auto", "fp8")
+"""What is tried where nothing is asked for: quality before memory."""
 
 
 class InvalidRequirementError(ValueError):
@@ -53,12 +55,13 @@ class Requirement:
     max_sequences: int | None = None
     """Upper bound of max-num-seqs."""
     vllm_version: str = DEFAULT_VLLM
-    kv_cache_dtypes: tuple[str, ...] = ("auto", "fp8")
+    kv_cache_dtypes: tuple[str, ...] = KV_CACHE_DTYPES
     """Dtypes that may be used; fp8 only where the GPU supports it, and after auto at equal cost."""
     gpu_memory_utilization: float | None = None
     max_num_batched_tokens: int | None = None
     enforce_eager: bool = False
-    loader: Loader = "nfs-prefetch"
+    loaders: tuple[Loader, ...] = ("prefetch", "lazy")
+    """Ways to read the weights, in order of preference; the first that fits the host's memory is taken."""
     daemonsets: HostOverhead = field(default_factory=HostOverhead)
     weights_index: Mapping[str, Any] | None = field(default=None, hash=False)
     """A parsed model.safetensors.index.json, for exact totals."""

@@ -9,7 +9,7 @@ from components.sizing.explain import Refusal
 from components.sizing.gates import Fit, evaluate
 from components.sizing.plans import Plan
 from components.sizing.quantization import Quantization
-from components.sizing.ranking import GATES, Candidate, order
+from components.sizing.ranking import GATES, Candidate, distinct, order
 from components.sizing.requirement import Requirement
 from components.sizing.types import Parallelism, Rejection
 
@@ -95,7 +95,10 @@ def _outcomes(asked: Requirement, variants: list[Plan]) -> Iterator[Fit | Refusa
     for plan in variants:
         outcome = evaluate(plan, asked)
         yield outcome
-        if isinstance(outcome, Fit) and asked.objective == "hourly" and outcome.replicas == asked.replicas_min:
+        if isinstance(outcome, Refusal):
+            if outcome.is_final:
+                return
+        elif asked.objective == "hourly" and outcome.replicas == asked.replicas_min:
             return
 
 
@@ -112,11 +115,12 @@ def _on_host(asked: Requirement, fit: Fit, each: InstanceType) -> Candidate | Re
         return explain.capacity_unsupported(each.name, asked.capacity)
     if fit.plan.nodes > 1 and each.efa_count == 0:
         return explain.no_efa(each.name, each.efa_count)
-    lack = host.shortage(fit.need, each, asked.daemonsets)
+    need = next((need for need in fit.needs if host.shortage(need, each, asked.daemonsets) is None), fit.needs[-1])
+    lack = host.shortage(need, each, asked.daemonsets)
     if lack is not None:
         return explain.host_too_small(lack.resource, lack.actual, lack.limit, lack.unit)
     tokens = fit.latency.output_tokens_per_s.expected * asked.load.concurrency / fit.concurrency
-    return Candidate(each, fit, zones, price.usd, tokens)
+    return Candidate(each, fit, need, zones, price.usd, tokens)
 
 
 def zones_of(asked: Requirement, each: InstanceType) -> tuple[str, ...]:
@@ -130,15 +134,12 @@ def _sold_as(each: InstanceType, way: str) -> bool:
     return way == "reserved" or way in each.usage_classes
 
 
-def outside_rejections(asked: Requirement, found: Found) -> Iterator[Rejection]:
-    """Refuse, with its price, the best plan on every type that satisfies but is not among the allowed families."""
-    best: dict[str, Candidate] = {}
-    for candidate in sorted(found.outside, key=lambda each: order(each, asked.objective)):
-        best.setdefault(candidate.host.name, candidate)
-    for candidate in best.values():
-        refusal = explain.outside_families(candidate.host.family, asked.families, candidate.usd_per_hour)
-        plan = candidate.fit.plan
-        yield _rejection(refusal, candidate.host, plan.parallelism, plan.quant, candidate.usd_per_hour)
+def outside_rejections(asked: Requirement, found: Found, best: Candidate | None) -> Iterator[Rejection]:
+    """Refuse, with their prices, plans that satisfy and cost less than the best, but not in the allowed families."""
+    for candidate in distinct(sorted(found.outside, key=lambda each: order(each, asked.objective)), len(found.outside)):
+        if best is None or candidate.usd_per_hour < best.usd_per_hour:
+            refusal = explain.outside_families(candidate.host.family, asked.families, candidate.usd_per_hour)
+            yield candidate_rejection(refusal, candidate)
 
 
 def candidate_rejection(refusal: Refusal, candidate: Candidate) -> Rejection:

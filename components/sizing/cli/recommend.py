@@ -7,7 +7,6 @@ import json
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import get_args
 
 from components.sizing import catalog, profiles
@@ -27,7 +26,7 @@ from components.sizing.engine import UnknownVersionError, release
 from components.sizing.kv import KV_DTYPES
 from components.sizing.quantization import PRECISIONS
 from components.sizing.recommend import recommend
-from components.sizing.requirement import DEFAULT_VLLM, InvalidRequirementError, Requirement
+from components.sizing.requirement import DEFAULT_VLLM, KV_CACHE_DTYPES, InvalidRequirementError, Requirement
 from components.sizing.types import CapacityType, Load, Objective, Profile
 
 PROG = "python -m components.sizing recommend"
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         return BAD_INPUT
     shapes = profiles.of_decision(asked, answer.chosen) if answer.chosen else ()
     if given.json:
-        print(json.dumps({**answer.to_json(), "profiles": [asdict(each) for each in shapes]}, indent=2))
+        print(json.dumps({**answer.to_json(), "profiles": [each.to_json() for each in shapes]}, indent=2))
     else:
         print(render(answer, shapes))
     return 0 if answer.chosen else NOTHING_SATISFIES
@@ -166,7 +165,7 @@ def _requirement(given: Namespace) -> Requirement:
         max_num_batched_tokens=given.max_num_batched_tokens,
         enforce_eager=given.enforce_eager,
         weights_index=read_index(given.weights_index),
-        **({"kv_cache_dtypes": (given.kv_cache_dtype,)} if given.kv_cache_dtype else {}),
+        kv_cache_dtypes=(given.kv_cache_dtype,) if given.kv_cache_dtype else KV_CACHE_DTYPES,
     )
 
 
