@@ -16,7 +16,7 @@ from components.sizing.deployment import Deployment
 from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, resolve
 from components.sizing.kv import KvCapacity, KvLayout, capacity, kv_layout, longest_request
 from components.sizing.legality import illegal_reasons
-from components.sizing.overheads import GIB, Overheads, overheads
+from components.sizing.overheads import GIB, Overheads, Weights, overheads
 from components.sizing.types import Assumption, Verdict
 from components.sizing.weights import RankWeights, rank_weights
 
@@ -24,6 +24,8 @@ __all__ = ["Deployment", "Estimate", "Stage", "estimate"]
 
 KV_BYTES_FLAG = "--kv-cache-memory-bytes"
 """In ``EngineOptions.extra``: the budget came from vLLM's own flag, so it must also fit beside the weights."""
+_STATE_CHECK_SINCE = 28
+"""``max_num_seqs exceeds available Mamba cache blocks``: seen with 0.30; a 0.27.1 server started with fewer blocks."""
 _GIB_DECIMALS = 4
 _RATIO_DECIMALS = 6
 
@@ -220,7 +222,8 @@ def _stage(deployment: Deployment, options: ResolvedOptions, rank: int) -> Stage
         index=deployment.weights_index,
     )
     samples = rank == deployment.parallelism.pp - 1
-    terms = overheads(deployment.arch, deployment.gpu, deployment.parallelism, options, samples=samples)
+    loaded = Weights(weights.bytes / GIB, is_mxfp4=deployment.quant.precision == "mxfp4")
+    terms = overheads(deployment.arch, deployment.gpu, deployment.parallelism, options, loaded, samples=samples)
     given = deployment.options.kv_memory_gib
     if given is not None:
         return Stage(weights, terms, int(given * GIB), int(given * GIB))
@@ -283,8 +286,7 @@ def _verdict_on_requests(
 ) -> tuple[Verdict, tuple[str, ...]]:
     if not expected.has_room:
         return "oom_kv", (f"{expected.blocks} KV blocks: no room beside the one that vLLM holds back",)
-    needs_state = any(group.kind == "state" for group in layout.groups)
-    if needs_state and expected.blocks < options.max_num_seqs and not deployment.options.enforce_eager:
+    if _states_exceed_blocks(options, layout, expected):
         reason = (
             f"max-num-seqs {options.max_num_seqs} exceeds the {expected.blocks} cache blocks, and every sequence needs "
             f"its own for its recurrent state: --max-num-seqs {expected.blocks} starts"
@@ -303,6 +305,13 @@ def _verdict_on_requests(
         longest = longest_request(layout, safe.blocks, limit, options)
         return "ok", ("by the safe values only: " + lack.format(blocks=safe.blocks, longest=longest),)
     return "ok", ()
+
+
+def _states_exceed_blocks(options: ResolvedOptions, layout: KvLayout, expected: KvCapacity) -> bool:
+    """Tell whether graph capture will refuse: every sequence needs a block for its recurrent state."""
+    recurrent = any(group.kind == "state" for group in layout.groups)
+    checked = options.release >= _STATE_CHECK_SINCE and options.graph_captures > 0
+    return recurrent and checked and expected.blocks < options.max_num_seqs
 
 
 def _gib(size: int) -> float:

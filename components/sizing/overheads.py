@@ -7,7 +7,7 @@ peak of a dummy run with its sampler, and since 0.21 the CUDA graphs. The coeffi
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,14 @@ class Term:
     expected: float
     safe: float
     source: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the terms need to know of the weights on the GPU."""
+
+    gib: float
+    is_mxfp4: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,13 @@ def coefficient(name: str, release: int, runner: int) -> Mapping[str, Any] | Non
 
 
 def overheads(
-    arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: ResolvedOptions, *, samples: bool = True
+    arch: Architecture,
+    gpu: Gpu,
+    parallelism: Parallelism,
+    options: ResolvedOptions,
+    weights: Weights,
+    *,
+    samples: bool = True,
 ) -> Overheads:
     """Every term of one GPU. ``samples`` is False on pipeline stages before the last one."""
     return Overheads(
@@ -84,7 +98,7 @@ def overheads(
             *_non_torch(arch, gpu, parallelism, options),
             *_activation(arch, parallelism, options, samples=samples),
             *_graphs(arch, options),
-            _plain("safety", "safety", "safety_gib", options),
+            *_safety(arch, options, weights),
         )
     )
 
@@ -93,7 +107,7 @@ def _non_torch(arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: 
     prefix = "hopper" if gpu.compute_capability >= _HOPPER else ""
     yield _plain("cuda context", "non_torch", "cuda_context_gib", options, prefix)
     if parallelism.tp > 1:
-        prefix = "nvlink_hopper" if prefix and gpu.nvlink else ""
+        prefix = ("nvlink_hopper" if prefix else "nvlink") if gpu.nvlink else ""
         yield _plain("collectives", "non_torch", "collectives_gib", options, prefix)
     state = coefficient("request_state_bytes", options.release, options.runner)
     if state is not None:
@@ -108,7 +122,7 @@ def _non_torch(arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: 
 def _cached_staging(arch: Architecture, record: Mapping[str, Any]) -> Term:
     """Charge the copy that stays in the allocator; the other one is part of the peak."""
     size = _embedding_gib(arch)
-    expected = size if record["expected"] and arch.vision is None else 0.0
+    expected = size if record["expected"] and not _sees(arch) else 0.0
     return Term("embedding staging", "non_torch", expected, size if record["safe"] else 0.0, record["source"])
 
 
@@ -122,10 +136,10 @@ def _activation(
     staging = coefficient("embedding_staging_copies", options.release, options.runner)
     if staging is not None and parallelism.tp == 1:
         size = _embedding_gib(arch) + 2 * _hidden_gib(arch, options)
-        expected = size if staging["expected"] and arch.vision is None else 0.0
+        expected = size if staging["expected"] and not _sees(arch) else 0.0
         peaks.append(Term("embedding staging peak", "activation", expected, size, staging["source"]))
-    if arch.vision is not None:
-        prefix = "large" if arch.vision.kind in _LARGE_VISION_KINDS else ""
+    if _sees(arch):
+        prefix = "large" if arch.vision is not None and arch.vision.kind in _LARGE_VISION_KINDS else ""
         vision = _plain("vision profile", "activation", "vision_profile_gib", options, prefix)
         if prefix:
             peaks.append(vision)
@@ -170,6 +184,16 @@ def _graphs(arch: Architecture, options: ResolvedOptions) -> Iterator[Term]:
     yield Term("cuda graphs", "cuda_graph", graphs * expected, graphs * safe, record["source"])
 
 
+def _safety(arch: Architecture, options: ResolvedOptions, weights: Weights) -> Iterator[Term]:
+    yield _plain("safety", "safety", "safety_gib", options)
+    share = _plain("repacked weights", "safety", "weights_share", options, "mxfp4" if weights.is_mxfp4 else "")
+    yield replace(share, expected=share.expected * weights.gib, safe=share.safe * weights.gib)
+    if arch.moe is not None:
+        rows = arch.moe.per_token * _hidden_gib(arch, options)
+        copies = _plain("expert workspace", "safety", "expert_workspace_copies", options)
+        yield replace(copies, expected=copies.expected * rows, safe=copies.safe * rows)
+
+
 def _plain(name: str, group: Group, key: str, options: ResolvedOptions, prefix: str = "") -> Term:
     record = _record(key, options)
     expected, safe = (prefix, f"{prefix}_safe") if prefix else ("expected", "safe")
@@ -182,6 +206,11 @@ def _record(key: str, options: ResolvedOptions) -> Mapping[str, Any]:
         msg = f"{_TERMS.name} has no {key} for vLLM 0.{options.release}"
         raise LookupError(msg)
     return record
+
+
+def _sees(arch: Architecture) -> bool:
+    """Tell whether the model takes images: its tower may be missing from the catalogue's facts."""
+    return arch.vision is not None or arch.hf_class.endswith("ForConditionalGeneration")
 
 
 def _embedding_gib(arch: Architecture) -> float:
