@@ -85,11 +85,12 @@ def plan_model(model: Model, config: StackConfig, root: Path) -> ModelPlan:
     """Return the plan of a model. ``root`` is what architecture files are relative to.
 
     Raises:
-        UnplannableError: with every reason; with none where all of its pools have problems of their own.
+        UnplannableError: with every reason; with none where one of its pools has problems of its own.
 
     """
     pools = tuple(pool for pool in config.gpu_pools if pool.name in model.pools or not model.pools)
-    if not pools:
+    broken = set(config.unread_pools) if not model.pools else set(model.pools) - {pool.name for pool in pools}
+    if broken or not pools:
         raise UnplannableError
     arch = _architecture(model, root)
     problems = tuple(_architecture_problems(model, arch))

@@ -29,7 +29,7 @@ def rule_problems(config: StackConfig) -> Iterator[Problem]:
         yield from _pool(pool, config.network)
     yield from _unique("models", config.models)
     for model in config.models:
-        yield from _model(model, config.gpu_pools)
+        yield from _model(model, {*(pool.name for pool in config.gpu_pools), *config.unread_pools})
 
 
 def _above(path: str, value: float, other: str, limit: float) -> Problem:
@@ -165,12 +165,11 @@ def _capacity(pool: GpuPool) -> Iterator[Problem]:
             yield Problem(path, reservation.id, "conflict", "needs exactly one of id and tags", "keep one of the two")
 
 
-def _model(model: Model, pools: Iterable[GpuPool]) -> Iterator[Problem]:
-    names = {pool.name for pool in pools}
+def _model(model: Model, pools: set[str]) -> Iterator[Problem]:
     for index, pool in enumerate(model.pools):
-        if names and pool not in names:
+        if pools and pool not in pools:
             path = f"{model.path}.pools[{index}]"
-            yield Problem(path, pool, "reference", "is the name of no entry of gpuPools", nearest(pool, names))
+            yield Problem(path, pool, "reference", "is the name of no entry of gpuPools", nearest(pool, pools))
     if model.replicas.min > model.replicas.max:
         yield _above(f"{model.path}.replicas.min", model.replicas.min, "replicas.max", model.replicas.max)
     tokens = model.input_tokens + model.output_tokens

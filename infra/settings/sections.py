@@ -242,3 +242,5 @@ class StackConfig:
     )
     region: str = ""
     """Comes from ``aws:region``."""
+    unread_pools: tuple[str, ...] = ()
+    """Names of pools that had problems and are left out of ``gpu_pools``."""

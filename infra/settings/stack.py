@@ -35,7 +35,9 @@ def parse_stack(values: Mapping[str, Any], region: str) -> tuple[StackConfig, tu
             read = typed(declared.kind, declared.limits, value, key, problems)
         if read is not BAD:
             fields[declared.name] = read
-    config = StackConfig(**fields, region=region)
+    read_pools = {pool.name for pool in fields["gpu_pools"]}
+    unread = tuple(name for name in _names(values.get("gpuPools")) if name not in read_pools)
+    config = StackConfig(**fields, region=region, unread_pools=unread)
     problems.extend(rule_problems(config))
     return config, tuple(problems)
 
@@ -50,3 +52,10 @@ def _entries(cls: type, value: Any, key: str, problems: list[Problem]) -> Any:
     paths = [f"{key}[{index}]" for index in range(len(value))]
     read = [section(cls, entry, path, problems, path=path) for entry, path in zip(value, paths, strict=True)]
     return tuple(entry for entry in read if entry is not BAD)
+
+
+def _names(entries: Any) -> list[str]:
+    """Return the names of all entries, readable or not; an unnamed one counts as an empty name."""
+    if not isinstance(entries, list | tuple):
+        return []
+    return [str(entry.get("name", "")) if isinstance(entry, Mapping) else "" for entry in entries]
