@@ -39,7 +39,8 @@ DOWNLOAD = Download(
 
 def cache(**changes: Any) -> Deployment:
     """Deploy a cache alone, with some inputs changed."""
-    return deploy(lambda: ModelCache("cache", {**CACHE, **changes}))
+    args: Any = {**CACHE, **changes}
+    return deploy(lambda: ModelCache("cache", args))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pulumi_aws as aws
 import pytest
 from moto import mock_aws
 
@@ -98,8 +99,6 @@ def test_what_uses_a_subnet_goes_before_its_way_out() -> None:
 
 
 def _with_user() -> None:
-    import pulumi_aws as aws  # noqa: PLC0415
-
     made = Network("network", BASE)
     aws.eks.NodeGroup(
         "nodes",

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.karpenter import GpuNodePool
 from components.karpenter.budgets import DAYS, disruption_budgets
 from components.karpenter.efa import efa_interfaces, network_interfaces
 from components.karpenter.node_class import block_devices, node_class
@@ -43,7 +44,8 @@ def test_what_is_paid_for_is_used_first(chain: Deployment) -> None:
     """Prevents an idle reservation beside on-demand nodes, and spot before what cannot be taken away."""
     names = ["g5-reserved", "g5-on-demand", "g5-spot"]
     pools = [spec(chain, name) for name in names]
-    assert [requirement(pool, "karpenter.sh/capacity-type") for pool in pools] == [["reserved"], ["on-demand"], ["spot"]]
+    types = [requirement(pool, "karpenter.sh/capacity-type") for pool in pools]
+    assert types == [["reserved"], ["on-demand"], ["spot"]]
     weights = [pool["weight"] for pool in pools]
     assert weights == sorted(weights, reverse=True)
     assert len(set(weights)) == 3
@@ -294,13 +296,11 @@ def test_zones_without_the_type_are_left_out() -> None:
 def test_no_zone_at_all_is_an_error_that_says_where() -> None:
     """Prevents a pool that can never launch anything and says nothing."""
     assert usable_zones(["a", "b"], ["b", "c"], ["p5.48xlarge"]) == ["b"]
-    with pytest.raises(NotOfferedError, match="p5.48xlarge in c, not in a, b"):
+    with pytest.raises(NotOfferedError, match=r"p5\.48xlarge in c, not in a, b"):
         usable_zones(["a", "b"], ["c"], ["p5.48xlarge"])
 
 
 def test_a_preview_of_an_empty_account_shows_the_same_pool() -> None:
     """Prevents pools that appear only once something exists."""
-    from components.karpenter import GpuNodePool  # noqa: PLC0415
-
     first = deploy(lambda: GpuNodePool("g5", G5), cloud=Cloud(), preview=True)
     assert {(r.type, r.name) for r in first.resources} == {(r.type, r.name) for r in gpu_pool().resources}

@@ -12,6 +12,7 @@ GOOD = PoolFacts(
     instance_types=["g5.12xlarge"], capacity=["on-demand"], gpu_limit=8, zones=ZONES, ami_alias=AMI, reservations=()
 )
 EFA = replace(GOOD, instance_types=["p5.48xlarge"], zones=["us-east-1a"], efa=True)
+ELSEWHERE = [{"id": "cr-1", "zone": "us-east-1f"}]
 RESERVED = replace(GOOD, capacity=["reserved"], reservations=[{"id": "cr-1", "zone": "us-east-1a"}])
 
 
@@ -34,7 +35,7 @@ def test_good_pools_have_no_problem(pool: PoolFacts) -> None:
         (GOOD, {"reservations": [{"id": "cr-1"}]}, "reservations", "reservation-unused"),
         (RESERVED, {"reservations": [{"id": "cr-1", "tags": {"a": "b"}}]}, "reservations[0]", "reservation-selector"),
         (RESERVED, {"reservations": [{"zone": "us-east-1a"}]}, "reservations[0]", "reservation-selector"),
-        (RESERVED, {"reservations": [{"id": "cr-1", "zone": "us-east-1f"}]}, "reservations[0].zone", "reservation-zone"),
+        (RESERVED, {"reservations": ELSEWHERE}, "reservations[0].zone", "reservation-zone"),
         (RESERVED, {"capacity": ["reserved", "spot"], "capacity_block": True}, "capacity", "capacity-block"),
         (GOOD, {"gpu_limit": 3}, "gpuLimit", "limit-below-node"),
         (GOOD, {"ami_alias": "al2@v20260724"}, "amiAlias", "ami-family"),
@@ -79,5 +80,5 @@ def test_all_problems_are_reported_at_once() -> None:
 
 def test_the_component_refuses_what_the_checks_refuse() -> None:
     """Prevents that the component, used without the stack's checks, creates a pool that cannot work."""
-    with pytest.raises(InvalidPoolError, match="gpuLimit = 1: one g5.12xlarge has 4 GPUs"):
+    with pytest.raises(InvalidPoolError, match=r"gpuLimit = 1: one g5\.12xlarge has 4 GPUs"):
         gpu_pool(gpu_limit=1)
