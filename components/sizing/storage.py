@@ -107,7 +107,7 @@ def _scale_bytes(local: Local, quant: Quantization, whole_inputs: int) -> int:
         return FLOAT32 * local.total + activation
     if quant.scale == "block" and quant.block:  # fp8_utils.py create_fp8_scale_parameter
         rows, columns = quant.block
-        return FLOAT32 * sum(ceil(out / rows) for out in local.outputs) * ceil(local.inputs / columns)
+        return FLOAT32 * ceil(local.total / rows) * ceil(local.inputs / columns)
     # Grouped along the inputs. With act-order every row-parallel rank holds all groups (marlin_utils.py,
     # marlin_repeat_scales_on_all_ranks).
     inputs = whole_inputs if quant.act_order else local.inputs
