@@ -82,8 +82,7 @@ def evaluate(plan: Plan, asked: Requirement) -> Fit | Refusal:
 def _illegal(plan: Plan, asked: Requirement) -> Refusal | None:
     """Return the first of vLLM's own rules that the plan breaks, in the order of the gates."""
     options = asked.options(1, plan.kv_cache_dtype, None)
-    broken = illegal_reasons(asked.arch, plan.quant, plan.parallelism, options, plan.gpu)
-    return None if not broken else broken[0]
+    return next(iter(illegal_reasons(asked.arch, plan.quant, plan.parallelism, options, plan.gpu)), None)
 
 
 def sequences_for(concurrency: int, asked: Requirement) -> int:
@@ -172,7 +171,10 @@ def _served_in_time(plan: Plan, asked: Requirement, held: int) -> int | Refusal:
     least = 1 if asked.replicas_max is None else -(-asked.load.concurrency // asked.replicas_max)
     if served >= least:
         return min(served, held)
-    _, metric, value, limit = max(_misses(_predict(plan, asked, options, least), asked))
+    misses = _misses(_predict(plan, asked, options, least), asked)
+    if not misses:
+        return least
+    _, metric, value, limit = max(misses)
     return explain.too_slow(metric, value, limit, least)
 
 

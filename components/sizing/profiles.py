@@ -95,8 +95,8 @@ def _context(asked: Requirement, fit: Fit, profile: Profile) -> int:
     if layout is None or safe is None:
         return asked.request_tokens
 
-    def holds(length: int) -> bool:
-        return at_once * layout.blocks_per_request(length, memory.options) <= safe.blocks - NULL_BLOCK
+    def holds(steps: int) -> bool:
+        return at_once * layout.blocks_per_request(steps * CONTEXT_STEP, memory.options) <= safe.blocks - NULL_BLOCK
 
     return max(asked.request_tokens, _largest(holds, most // CONTEXT_STEP) * CONTEXT_STEP)
 
