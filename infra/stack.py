@@ -11,9 +11,9 @@ import pulumi_aws as aws
 
 from components import versions
 from components.cluster import Cluster
-from components.gpu_operator import GpuOperator
+from components.gpu_operator import GpuOperator, GpuOperatorArgs
 from components.iam import partition
-from components.karpenter import CpuNodePool, GpuNodePool, Karpenter
+from components.karpenter import CpuNodePool, CpuNodePoolArgs, GpuNodePool, GpuNodePoolArgs, Karpenter
 from components.model_cache import ModelCache, ModelPreload, model_directory
 from components.model_sizing import ModelSizing
 from components.network import Network
@@ -24,6 +24,7 @@ from infra.config import InvalidStack, Secrets, read_secrets, read_settings
 from infra.decisions import Decisions, decide
 from infra.outputs import export
 from infra.planning.models import ModelPlan
+from infra.planning.pools import PoolPlan
 from infra.settings.rules import is_hub
 from infra.settings.sections import StackConfig
 
@@ -136,7 +137,7 @@ def _network(config: StackConfig, name: str, opts: pulumi.ResourceOptions) -> Ne
             "nat_gateways": network.nat_gateways,
             "interface_endpoints": list(network.interface_endpoints),
             "flow_logs": network.flow_logs,
-            **_given("permissions_boundary", config.permissions_boundary),
+            "permissions_boundary": config.permissions_boundary,
         },
         opts,
     )
@@ -157,38 +158,42 @@ def _platform(foundation: Foundation, decisions: Decisions) -> dict[str, pulumi.
         },
         foundation.after(),
     )
-    nodes: dict[str, Any] = {
+    cpu: CpuNodePoolArgs = {
         "cluster_name": cluster.cluster_name,
         "node_role_name": karpenter.node_role_name,
         "ami_alias": versions.AL2023_AMI,
+        "zones": list(config.network.availability_zones),
+    }
+    if config.network.vpc_id:
         # The subnets of an existing VPC do not carry our discovery tag.
-        **({"subnet_ids": foundation.subnet_ids} if config.network.vpc_id else {}),
+        cpu["subnet_ids"] = foundation.subnet_ids
+    operator: GpuOperatorArgs = {"ami_family": AMI_FAMILY, "registries": foundation.registries}
+    return {
+        "cpu": CpuNodePool("cpu", cpu, foundation.after(karpenter)),
+        "operator": GpuOperator("gpu-operator", operator, foundation.after()),
+        **{f"pool:{planned.pool.name}": _gpu_pool(foundation, planned, karpenter) for planned in decisions.pools},
     }
-    cpu = CpuNodePool("cpu", {**nodes, "zones": list(config.network.availability_zones)}, foundation.after(karpenter))
-    operator = GpuOperator(
-        "gpu-operator", {"ami_family": AMI_FAMILY, "registries": foundation.registries}, foundation.after()
-    )
-    pools = {
-        f"pool:{planned.pool.name}": GpuNodePool(
-            planned.pool.name,
-            {
-                **nodes,
-                "pool": planned.pool.name,
-                "instance_types": list(planned.instance_types),
-                "capacity": list(planned.pool.capacity),
-                "gpu_limit": planned.gpu_limit,
-                "zones": list(planned.zones),
-                "reservations": [
-                    {**_given("id", each.id), **_given("tags", dict(each.tags))} for each in planned.pool.reservations
-                ],
-                "tags": _tags(config),
-                **_given("volume_gib", planned.pool.volume_gib),
-            },
-            foundation.after(karpenter),
-        )
-        for planned in decisions.pools
+
+
+def _gpu_pool(foundation: Foundation, planned: PoolPlan, karpenter: Karpenter) -> GpuNodePool:
+    pool = planned.pool
+    args: GpuNodePoolArgs = {
+        "pool": pool.name,
+        "cluster_name": foundation.cluster.cluster_name,
+        "node_role_name": karpenter.node_role_name,
+        "ami_alias": versions.AL2023_AMI,
+        "instance_types": list(planned.instance_types),
+        "capacity": list(pool.capacity),
+        "gpu_limit": planned.gpu_limit,
+        "zones": list(planned.zones),
+        "reservations": [{"id": each.id} if each.id else {"tags": dict(each.tags)} for each in pool.reservations],
+        "tags": _tags(foundation.config),
     }
-    return {"cpu": cpu, "operator": operator, **pools}
+    if pool.volume_gib is not None:
+        args["volume_gib"] = pool.volume_gib
+    if foundation.config.network.vpc_id:
+        args["subnet_ids"] = foundation.subnet_ids
+    return GpuNodePool(pool.name, args, foundation.after(karpenter))
 
 
 def _serving(
@@ -201,8 +206,8 @@ def _serving(
         "serving",
         {
             "namespace": NAMESPACE,
-            **_given("hugging_face_token", secrets.hugging_face_token),
-            **_given("api_key", secrets.api_key),
+            "hugging_face_token": secrets.hugging_face_token,
+            "api_key": secrets.api_key,
         },
         foundation.after(),
     )
@@ -216,7 +221,7 @@ def _serving(
             "client_security_group_id": foundation.cluster.security_group_id,
             "namespace": NAMESPACE,
             "throughput_mode": config.cache.throughput,
-            **_given("provisioned_mibps", config.cache.provisioned_mibps),
+            "provisioned_mibps": config.cache.provisioned_mibps,
             "protect": protect,
             "retain_on_delete": config.cache.retain_on_delete,
         },
@@ -246,7 +251,7 @@ def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
             "replicas": plan.decision.replicas,
             "output_tokens": model.output_tokens,
             "surge": plan.surge,
-            **_given("api_key_secret", API_KEY_SECRET if serving.secrets.api_key else None),
+            "api_key_secret": API_KEY_SECRET if serving.secrets.api_key else None,
             "client_namespaces": list(config.access.client_namespaces),
             "metrics_namespaces": list(config.access.metrics_namespaces),
             "cache_throughput": config.cache.throughput,
@@ -270,7 +275,7 @@ def _weights(serving: Serving, plan: ModelPlan) -> list[pulumi.Resource]:
                 "image": image(versions.VLLM_IMAGE, foundation.registries),
                 "claim_name": serving.cache.claim_name,
                 "checkpoint_bytes": plan.decision.checkpoint_bytes,
-                **_given("token_secret", HUGGING_FACE_SECRET if serving.secrets.hugging_face_token else None),
+                "token_secret": HUGGING_FACE_SECRET if serving.secrets.hugging_face_token else None,
             },
             foundation.after(serving.namespace, serving.cache, serving.platform["cpu"]),
         )
@@ -283,7 +288,7 @@ def _weights(serving: Serving, plan: ModelPlan) -> list[pulumi.Resource]:
                 "namespace": NAMESPACE,
                 "service_account": model.name,
                 "policies": {"read": read_policy(model.source, foundation.config.region)},
-                **_given("permissions_boundary", foundation.config.permissions_boundary),
+                "permissions_boundary": foundation.config.permissions_boundary,
             },
             foundation.after(serving.namespace),
         )
@@ -322,8 +327,3 @@ def _registries(config: StackConfig) -> RegistriesArgs:
 
 def _tags(config: StackConfig) -> dict[str, str]:
     return {"project": pulumi.get_project(), "stack": pulumi.get_stack(), **config.tags}
-
-
-def _given(key: str, value: Any) -> Any:
-    """Return the argument, or none where there is no value: absent and null differ for typed arguments."""
-    return {} if value is None or value == {} else {key: value}

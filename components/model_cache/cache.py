@@ -26,11 +26,11 @@ class ModelCacheArgs(TypedDict):
     """One private subnet per zone; each gets a mount target."""
     client_security_group_id: pulumi.Input[str]
     """Security group of the nodes, the only ones that may connect."""
-    namespace: pulumi.Input[str]
+    namespace: str
     """Namespace of the claim."""
     throughput_mode: NotRequired[str]
     """``elastic`` (default) or ``provisioned``."""
-    provisioned_mibps: NotRequired[int]
+    provisioned_mibps: NotRequired[int | None]
     """MiB/s; required with ``provisioned``, refused by AWS with ``elastic``."""
     protect: NotRequired[bool]
     """Refuse to delete file system and key. Default false."""
@@ -147,7 +147,7 @@ class ModelCache(pulumi.ComponentResource):
     def _claim(
         self,
         name: str,
-        namespace: pulumi.Input[str],
+        namespace: str,
         file_system: aws.efs.FileSystem,
         access_point: aws.efs.AccessPoint,
         targets: list[aws.efs.MountTarget],

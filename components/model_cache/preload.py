@@ -25,7 +25,7 @@ class ModelPreloadArgs(TypedDict):
     """PersistentVolumeClaim of the model cache. Its name carries the file system's id: a new one is loaded again."""
     checkpoint_bytes: float
     """Size of the download; the deadline follows from it."""
-    token_secret: NotRequired[str]
+    token_secret: NotRequired[str | None]
     """Secret whose key ``token`` is the Hugging Face token. Default: none, public models only."""
 
 

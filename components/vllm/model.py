@@ -33,7 +33,7 @@ class VllmModelArgs(TypedDict):
     """Typical answer length in tokens: how long a drain may take follows from it."""
     surge: NotRequired[bool]
     """Whether a rollout may use GPUs for one more replica. Default true."""
-    api_key_secret: NotRequired[str]
+    api_key_secret: NotRequired[str | None]
     """Secret whose key ``token`` callers must present. Default: none asked for."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods may call the model. Default none."""

@@ -16,9 +16,9 @@ class ServingNamespaceArgs(TypedDict):
 
     namespace: str
     """Name of the namespace."""
-    hugging_face_token: NotRequired[pulumi.Input[str]]
+    hugging_face_token: NotRequired[pulumi.Input[str] | None]
     """Token for gated models. Default: no Secret, public models only."""
-    api_key: NotRequired[pulumi.Input[str]]
+    api_key: NotRequired[pulumi.Input[str] | None]
     """Key that callers of the models must present. Default: no Secret, none asked for."""
 
 
@@ -30,9 +30,7 @@ class ServingNamespace(pulumi.ComponentResource):
     def __init__(self, name: str, args: ServingNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("llm-serving:index:ServingNamespace", name, {**args}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace = k8s.core.v1.Namespace(
-            f"{name}-namespace", metadata=namespace_metadata(args["namespace"]), opts=child
-        )
+        namespace = k8s.core.v1.Namespace(f"{name}-namespace", **namespace_manifest(args["namespace"]), opts=child)
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace])
         k8s.networking.v1.NetworkPolicy(f"{name}-default-deny", **default_deny(args["namespace"]), opts=inside)
         for role, secret, value in (
@@ -51,10 +49,10 @@ class ServingNamespace(pulumi.ComponentResource):
         self.register_outputs({"namespaceName": self.namespace_name})
 
 
-def namespace_metadata(namespace: str) -> dict[str, Any]:
-    """Return name and labels of the namespace."""
+def namespace_manifest(namespace: str) -> dict[str, Any]:
+    """Return metadata of the namespace."""
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    return {"name": namespace, "labels": {**levels, "app.kubernetes.io/part-of": "llm-serving"}}
+    return {"metadata": {"name": namespace, "labels": {**levels, "app.kubernetes.io/part-of": "llm-serving"}}}
 
 
 def default_deny(namespace: str) -> dict[str, Any]:

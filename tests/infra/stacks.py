@@ -28,7 +28,8 @@ VALID: Mapping[str, Any] = {
 def changed(path: str, value: Any) -> dict[str, Any]:
     """Return the valid stack with one place changed: ``models.0.concurrency``. None removes the key."""
     values = copy.deepcopy(dict(VALID))
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    steps: list[Any] = [int(part) if part.isdigit() else part for part in path.split(".")]
+    *parents, last = steps
     holder: Any = values
     for part in parents:
         holder = holder.setdefault(part, {}) if isinstance(holder, dict) else holder[part]
