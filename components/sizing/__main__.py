@@ -1,6 +1,7 @@
 """``python -m components.sizing estimate|recommend``: the planner's commands."""
 
 import importlib
+import os
 import sys
 
 _COMMANDS = {
@@ -19,7 +20,13 @@ def main(arguments: list[str]) -> int:
     """Run a command; its exit code is ours: 0 answered, 1 nothing satisfies, 2 bad input."""
     if arguments and arguments[0] in _COMMANDS:
         command = importlib.import_module(f"components.sizing.cli.{arguments[0]}")
-        return command.main(arguments[1:])
+        try:
+            code = command.main(arguments[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader (head, less) has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+            return 0
+        return code
     if arguments and arguments[0] in {"-h", "--help"}:
         print(_USAGE)
         return 0

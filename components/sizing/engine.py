@@ -132,9 +132,13 @@ def graph_captures(options: EngineOptions, max_num_seqs: int, compute_capability
     than ``max_num_seqs`` of it.
     """
     most = 1024 if compute_capability in (100, 103) else 512
-    sizes = options.extra.get("--cudagraph-capture-sizes") or (1, 2, 4, *range(8, 256, 8), *range(256, most + 1, 16))
-    largest = min(options.extra.get("--max-cudagraph-capture-size") or most, max_num_seqs)
-    return sum(size <= largest for size in sizes)
+    largest = min(options.extra.get("--max-cudagraph-capture-size") or most, max_num_seqs, most)
+    explicit = options.extra.get("--cudagraph-capture-sizes")
+    if explicit:
+        return sum(size <= largest for size in explicit)
+    if largest < 8:
+        return (0, 1, 2, 2, 3)[min(largest, 4)]
+    return 3 + min(largest, 255) // 8 + max(0, largest - 240) // 16
 
 
 def stage_layers(layers: int, pp: int) -> tuple[range, ...]:

@@ -39,6 +39,8 @@ _PER_TOKEN_HEAD_SCALE_BYTES = 4
 """One float32 scale for the keys and one for the values of each token and head (kv_cache_interface.py)."""
 _DS_MLA_BYTES_PER_TOKEN = 656
 """512 fp8 latent, 4 float32 scales, 64 bfloat16 rope (v1/attention/backends/mla/flashmla_sparse.py)."""
+_FP8_BY_DEFAULT = frozenset({"DeepseekV32ForCausalLM"})
+"""Sparse MLA models whose ``auto`` is fp8 (vllm/config/cache.py); GLM-5 stays in 16 bit: 100,152 bytes per token."""
 _INDEXER_BYTES_PER_ELEMENT = Fraction(132, 128)
 """The sparse indexer caches fp8 keys with one float32 scale per 128."""
 _GROUPS_OF_LARGEST_BELOW = Fraction(3, 2)
@@ -204,8 +206,8 @@ def _attention_bytes(arch: Architecture, kind: LayerKind, tp: int, dtype: str) -
     """Bytes per token of one attention layer on one rank. MLA keeps its whole latent on every rank."""
     size = KV_DTYPES[dtype] or Fraction(2)
     if kind == "mla" and arch.mla is not None:
-        sparse = arch.mla.index_heads > 0 and dtype in ("auto", "fp8", "fp8_e4m3")
-        if dtype == "fp8_ds_mla" or sparse:
+        fp8 = dtype in ("fp8", "fp8_e4m3") or (dtype == "auto" and arch.hf_class in _FP8_BY_DEFAULT)
+        if dtype == "fp8_ds_mla" or (fp8 and arch.mla.index_heads):
             return Fraction(_DS_MLA_BYTES_PER_TOKEN)
         return (arch.mla.kv_lora_rank + arch.mla.qk_rope_head_dim) * size
     heads, head_dim = arch.attention_shape(kind)

@@ -7,10 +7,10 @@ peak of a dummy run with its sampler, and since 0.21 the CUDA graphs. The coeffi
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from components.sizing.architecture import Architecture
 from components.sizing.catalog import Gpu
@@ -27,8 +27,7 @@ _LARGE_VISION_KINDS = frozenset({"qwen2_5_vl", "qwen3_vl"})
 Group = Literal["non_torch", "activation", "cuda_graph", "safety"]
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """One line of the budget, GiB per GPU."""
 
     name: str
@@ -60,12 +59,12 @@ class Overheads:
         """GiB of a group to plan with."""
         return sum(term.safe for term in self.terms if term.group == group)
 
-    @property
+    @cached_property
     def expected_gib(self) -> float:
         """All groups together."""
         return sum(term.expected for term in self.terms)
 
-    @property
+    @cached_property
     def safe_gib(self) -> float:
         """All groups together, safe values."""
         return sum(term.safe for term in self.terms)
@@ -187,11 +186,11 @@ def _graphs(arch: Architecture, options: ResolvedOptions) -> Iterator[Term]:
 def _safety(arch: Architecture, options: ResolvedOptions, weights: Weights) -> Iterator[Term]:
     yield _plain("safety", "safety", "safety_gib", options)
     share = _plain("repacked weights", "safety", "weights_share", options, "mxfp4" if weights.is_mxfp4 else "")
-    yield replace(share, expected=share.expected * weights.gib, safe=share.safe * weights.gib)
+    yield share._replace(expected=share.expected * weights.gib, safe=share.safe * weights.gib)
     if arch.moe is not None:
         rows = arch.moe.per_token * _hidden_gib(arch, options)
         copies = _plain("expert workspace", "safety", "expert_workspace_copies", options)
-        yield replace(copies, expected=copies.expected * rows, safe=copies.safe * rows)
+        yield copies._replace(expected=copies.expected * rows, safe=copies.safe * rows)
 
 
 def _plain(name: str, group: Group, key: str, options: ResolvedOptions, prefix: str = "") -> Term:

@@ -14,11 +14,11 @@ _LINES = (
     ("KV cache, safe", "kv_gib_per_gpu_safe"),
 )
 _COUNTS = (
-    ("KV tokens, expected", "kv_tokens_expected"),
-    ("KV tokens, safe", "kv_tokens_safe"),
-    ("KV bytes per token and GPU", "kv_bytes_per_token_per_gpu"),
-    ("full-length requests at once (safe)", "max_concurrency"),
-    ("longest request that fits (safe)", "max_model_len_that_fits"),
+    ("KV tokens, expected", "kv_tokens_expected", 0),
+    ("KV tokens, safe", "kv_tokens_safe", 0),
+    ("KV bytes per token and GPU", "kv_bytes_per_token_per_gpu", 0),
+    ("full-length requests at once (safe)", "max_concurrency", 1),
+    ("longest request that fits (safe)", "max_model_len_that_fits", 0),
 )
 _SPEED = (
     ("time to first token, ms", "ttft_ms"),
@@ -47,7 +47,7 @@ def _body(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{'GiB per GPU':<40}"
     yield from (f"  {label:<38}{_number(document[key], 2):>12}" for label, key in _LINES)
-    yield from (f"  {label:<38}{_number(document[key], 1):>12}" for label, key in _COUNTS)
+    yield from (f"  {label:<38}{_number(document[key], decimals):>12}" for label, key, decimals in _COUNTS)
     for label, key in _SPEED:
         if document.get(key) is not None:
             band = document["bands"][key]
@@ -61,6 +61,4 @@ def _sources(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number(value: float | None, decimals: int) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{decimals}f}"
+    return "-" if value is None else f"{value:,.{decimals}f}"
