@@ -180,7 +180,7 @@ def _precision(arch: Architecture, stated: str) -> Quantization:
     own = arch.checkpoint_precision
     if own.is_quantized and own.precision.startswith(stated):
         return own
-    return from_precision("fp8-block" if stated == "fp8" and arch.model.startswith("Qwen/") else stated, arch)
+    return from_precision(stated, arch)
 
 
 def _options(row: dict[str, str], model: str) -> EngineOptions:

@@ -49,7 +49,6 @@ class Constants:
     expert_compute_efficiency: float
     roofline_exponent: float
     arrival_share: float
-    waiting_budgets: float
     front_end_s: float
 
 
@@ -75,7 +74,6 @@ def constants() -> Constants:
         expert_compute_efficiency=value["expert_compute_efficiency"],
         roofline_exponent=value["roofline_exponent"],
         arrival_share=value["arrival_share"],
-        waiting_budgets=value["waiting_budgets"],
         front_end_s=value["front_end_ms"] * 1e-3,
     )
 

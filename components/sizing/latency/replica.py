@@ -147,7 +147,7 @@ def _kernels(quant: Quantization, gpu: Gpu) -> tuple[str, float]:
     wanted = {16: "", 8: "fp8" if "fp8" in quant.precision else "int8", 4: "fp4"}.get(quant.activation_bits, "")
     if not gpu.tflops.get(wanted):
         return "weight-only", sixteen
-    return "fp8-block" if quant.scale == "block" else "fp8", gpu.tflops[wanted] * _TERA
+    return "eight-bit", gpu.tflops[wanted] * _TERA
 
 
 def _attention(

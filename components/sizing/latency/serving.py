@@ -3,7 +3,8 @@
 ``concurrency`` users send their next request as soon as the last one is answered. Their prompts are worked through in
 steps that also carry the decoding requests, so that prompts delay tokens (continuous batching with chunked prefill).
 Requests whose prompts shared a step also end together and return together: a request meets ``arrival_share`` of the
-others when it arrives, waits for their prompts and does not pay for them again while it decodes.
+others when it arrives (no more than share one step's token budget), waits for their prompts and does not pay for them
+again while it decodes.
 """
 
 from collections.abc import Callable
@@ -142,8 +143,7 @@ def _expected(replica: Replica, load: Load) -> tuple[float, float]:
     attended = load.input_tokens - fresh / 2
     step = step_seconds(replica, decoding, context)
     budget = max(1.0, replica.budget - decoding)
-    together = 1.0 + scalar.arrival_share * (running - 1.0)
-    together = max(1.0, min(together, scalar.waiting_budgets * budget / fresh))
+    together = 1.0 + min(scalar.arrival_share * (running - 1.0), budget / load.input_tokens)
 
     prompts, steps = prompt_seconds(replica, decoding, context, together * fresh, attended)
     delay_per_prompt = (prompts - steps * step) / together
@@ -151,10 +151,9 @@ def _expected(replica: Replica, load: Load) -> tuple[float, float]:
     stalls = 2.0 - 1.0 / replica.pp
     tpot = replica.pp * step + (running - together) * delay_per_prompt * stalls / load.output_tokens
 
-    until_own_is_done = min(together * fresh, max(budget, (together + 1.0) / 2 * fresh))
-    own, _ = prompt_seconds(replica, decoding - 1.0, context, until_own_is_done, attended)
+    arrived, _ = prompt_seconds(replica, decoding - 1.0, context, together * fresh, attended)
     step_in_progress = step / 2 * (running - 1.0) / running
-    ttft = scalar.front_end_s + replica.pp * own + step_in_progress
+    ttft = scalar.front_end_s + replica.pp * arrived + step_in_progress
     queued = (concurrency - running) / running
     return ttft + queued * (ttft + load.output_tokens * tpot), tpot
 
