@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from components.sizing.deployment import Deployment
@@ -14,6 +14,9 @@ GIB = 2**30
 STRICT_SINCE = 17
 """The over-promise and KV targets hold for vLLM 0.17 and newer."""
 OVER_PROMISE_GIB = 0.10
+LARGEST_DEFAULT_UTILIZATION = 0.92
+LEAST_OVERHEAD_GIB = 0.1
+"""What no start-up of the measurements falls below: the CUDA context alone takes more."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def undecidable() -> tuple[tuple[StartUp, str], ...]:
     return tuple(found)
 
 
+@cache
 def verdict_gap(startup: StartUp) -> str | None:
     """Name what is missing to check the verdict; None where nothing is."""
     row = startup.row
@@ -74,15 +78,37 @@ def verdict_gap(startup: StartUp) -> str | None:
         return f"not known: {', '.join(startup.gaps)}"
     if not startup.known_config:
         return "the configuration is a relative's"
-    if not startup.started and not row["max_model_len"] and row["outcome"] == "too_long":
+    if row["outcome"] == "too_long" and not row["max_model_len"]:
         return "not known: max-model-len"
-    return None
+    if not row["gpu_memory_utilization"] and _exceeds_default_budget(startup):
+        return "not known: gpu-memory-utilization (what was logged exceeds the default's budget)"
+    said = {estimate(asked).verdict == "ok" for asked in _possible(startup)}
+    return "not known: vLLM version, which decides" if len(said) > 1 else None
+
+
+def _exceeds_default_budget(startup: StartUp) -> bool:
+    deployment = startup.deployment
+    if deployment is None or startup.weights_gib is None or startup.kv_gib is None:
+        return False
+    taken = startup.weights_gib + startup.kv_gib + LEAST_OVERHEAD_GIB
+    return taken > LARGEST_DEFAULT_UTILIZATION * deployment.memory_expected_gib
+
+
+def _possible(startup: StartUp) -> tuple[Deployment, ...]:
+    """Ask about the deployment under every set of memory rules that its source leaves open."""
+    deployment = startup.deployment
+    if deployment is None:
+        return ()
+    if startup.row["vllm_version"]:
+        return (deployment,)
+    versions = ("0.6.0",) if startup.row["engine"] == "V0" else ("0.11.0", "0.16.0", "0.19.0", "0.28.0", "0.33.0")
+    return tuple(replace(deployment, options=replace(deployment.options, vllm_version=each)) for each in versions)
 
 
 def verdicts() -> tuple[Called, ...]:
     """Verdicts of the planner on every start-up that can be checked."""
     return tuple(
-        Called(each, bool(each.started), estimates()[each.id].verdict)
+        Called(each, bool(each.started), estimate(_possible(each)[0]).verdict)
         for each in startups()
         if verdict_gap(each) is None
     )

@@ -53,13 +53,15 @@ def equal(answer: Answer) -> bool:
 def _kv(vector: dict[str, Any]) -> Answer:
     said = estimate(
         *("--config", str(DATA / "oracle_configs" / f"{vector['model']}.json"), "--gpu", vector["gpu"]),
-        *("--kv-memory-gib", repr(vector["available_kv_gib_per_gpu"])),
+        *("--kv-memory-gib", repr(vector["available_kv_gib_per_gpu"]), "--kv-cache-dtype", vector["kv_cache_dtype"]),
         serve=vector["args"],
     )
     refused = said["verdict"] in {"oom_kv", "too_long"}
     expected = -1 if "error" in vector else vector["kv_tokens"]
     got = -1 if refused else said["kv_tokens_expected"]
-    label = f"{vector['model']} {vector['args']} in {vector['available_kv_gib_per_gpu']:g} GiB"
+    label = (
+        f"{vector['model']} {vector['args']}, {vector['kv_cache_dtype']} in {vector['available_kv_gib_per_gpu']:g} GiB"
+    )
     return Answer(label, expected, -1 if got is None else got, said["verdict"])
 
 

@@ -59,7 +59,7 @@ _UNDECIDABLE = {
 """Failures that a memory plan cannot call, by the start (or a part) of the outcome's detail."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StartUp:
     """One row. ``gaps``: what is missing to ask about it."""
 
@@ -165,8 +165,8 @@ def _architecture(row: dict[str, str], gaps: list[str]) -> Architecture | None:
 
 def _quantization(row: dict[str, str], arch: Architecture, gaps: list[str]) -> Quantization | None:
     stated, own = row["checkpoint_quantization"], arch.checkpoint_precision
-    if any(word in stated for word in _GONE):
-        gaps.append(f"weight format {stated}")
+    if any(word in stated for word in _GONE) or row["dtype"] == "float32":
+        gaps.append(f"weight format {stated if stated != 'none' else row['dtype']}")
         return None
     if (stated == "" and own.is_quantized) or (stated == "fp8" and own.precision.startswith("fp8")):
         return own
