@@ -9,6 +9,7 @@ from components.karpenter.gpu_pool import (
     InvalidPoolError,
     MaintenanceWindowArgs,
     ReservationArgs,
+    SharingArgs,
 )
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "PoolFacts",
     "PoolProblem",
     "ReservationArgs",
+    "SharingArgs",
     "pool_problems",
 ]

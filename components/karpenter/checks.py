@@ -10,6 +10,7 @@ from typing import Any
 from components.karpenter.budgets import window_problems
 from components.karpenter.efa import layout
 from components.karpenter.node_pool import WEIGHTS
+from components.karpenter.sharing import mig_profiles
 from components.sizing.catalog import InstanceType, UnknownCatalogKeyError, instance_type
 
 AMI_FAMILIES = ("al2023", "bottlerocket")
@@ -45,6 +46,7 @@ class PoolFacts:
     static_nodes: int | None = None
     maintenance_windows: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     allow_latest_ami: bool = False
+    sharing: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pool_problems(pool: PoolFacts) -> list[PoolProblem]:
@@ -52,7 +54,7 @@ def pool_problems(pool: PoolFacts) -> list[PoolProblem]:
     types, unknown = _types(pool)
     found = [*unknown, *_capacity(pool), *_ami(pool), *_windows(pool), *_static(pool)]
     if types:
-        found += [*_limit(pool, types), *_efa(pool, types)]
+        found += [*_limit(pool, types), *_efa(pool, types), *_sharing(pool, types)]
     return found
 
 
@@ -194,3 +196,16 @@ def _efa(pool: PoolFacts, types: Sequence[InstanceType]) -> Iterator[PoolProblem
         yield PoolProblem(
             "efa", [*pool.zones], "efa-zone", "EFA traffic does not leave its subnet's zone", "one zone for the pool"
         )
+
+
+def _sharing(pool: PoolFacts, types: Sequence[InstanceType]) -> Iterator[PoolProblem]:
+    slices, profile = pool.sharing.get("time_slices"), pool.sharing.get("mig_profile")
+    if slices and profile:
+        yield PoolProblem("sharing", dict(pool.sharing), "sharing", "a GPU is sliced or partitioned, not both", "one")
+    if slices is not None and slices < 2:
+        yield PoolProblem("sharing.timeSlices", slices, "sharing", "fewer than two pods share nothing", "at least 2")
+    for each in types if profile else ():
+        if profile not in mig_profiles(each.gpu_key):
+            offered = ", ".join(mig_profiles(each.gpu_key)) or "none: it has no MIG"
+            text = f"{each.name} cannot be cut into {profile}"
+            yield PoolProblem("sharing.migProfile", profile, "mig-profile", text, f"profiles of its GPU: {offered}")

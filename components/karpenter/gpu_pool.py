@@ -11,8 +11,9 @@ from components.karpenter.checks import PoolFacts, pool_problems
 from components.karpenter.efa import network_interfaces
 from components.karpenter.node_class import ami_family, node_class
 from components.karpenter.node_pool import WEIGHTS, Lifetime, PoolTemplate, any_of, capacity_pool_name, node_pool
-from components.karpenter.objects import create_node_class, create_node_pool
+from components.karpenter.objects import create_node_class, create_node_pool, create_object
 from components.karpenter.offerings import offered_zones
+from components.karpenter.sharing import node_overlays, sharing_labels
 from components.karpenter.storage import Storage, choose_storage
 from components.scheduling import EFS_STARTUP_TAINT, GPU_RESOURCE, GPU_TAINT, POOL_LABEL
 from components.sizing.catalog import InstanceType, instance_type
@@ -35,6 +36,15 @@ class ReservationArgs(TypedDict):
     """Account that shares the reservations; only with tags."""
     zone: NotRequired[str]
     """Zone of the reservation, to refuse one where the pool has no subnet."""
+
+
+class SharingArgs(TypedDict):
+    """Several pods per GPU. Needs Karpenter's node_overlay and the matching option of the GPU Operator."""
+
+    time_slices: NotRequired[int]
+    """Pods that take turns on each GPU, without memory isolation, as ``nvidia.com/gpu.shared``."""
+    mig_profile: NotRequired[str]
+    """Partitions such as ``1g.10gb``, as ``nvidia.com/mig-1g.10gb``; conflicts with time_slices."""
 
 
 class MaintenanceWindowArgs(TypedDict):
@@ -89,6 +99,8 @@ class GpuNodePoolArgs(TypedDict):
     """VPC of the EFA security group."""
     placement_group: NotRequired[pulumi.Input[str]]
     """Name of an existing placement group."""
+    sharing: NotRequired[SharingArgs | None]
+    """Several pods per GPU; no other pool may use the same instance types. Default: whole GPUs."""
     consolidate_after_minutes: NotRequired[int]
     """How long an empty node is kept. Default 15."""
     expire_after_hours: NotRequired[int]
@@ -135,6 +147,8 @@ class GpuNodePool(pulumi.ComponentResource):
             )
             logical = capacity_pool_name(name, capacity, chain)
             create_node_pool(logical, manifest, drain_minutes=grace, parent=self, depends_on=[nodes])
+        for overlay, manifest in node_overlays(args["pool"], types, args.get("sharing")).items():
+            create_object(overlay, manifest, parent=self)
         self.node_class_name = pulumi.Output.from_input(args["pool"])
         self.node_pool_names = pulumi.Output.from_input([*names.values()])
         self.register_outputs({"nodeClassName": self.node_class_name, "nodePoolNames": self.node_pool_names})
@@ -168,7 +182,10 @@ class GpuNodePool(pulumi.ComponentResource):
         args = self._args
         return PoolTemplate(
             node_class_name=args["pool"],
-            labels=gpu_labels(args["pool"], ami_family(args["ami_alias"])),
+            labels={
+                **gpu_labels(args["pool"], ami_family(args["ami_alias"])),
+                **sharing_labels(args.get("sharing") or {}),
+            },
             requirements=[
                 any_of("node.kubernetes.io/instance-type", [each.name for each in types]),
                 any_of("kubernetes.io/arch", ["amd64"]),
@@ -235,4 +252,5 @@ def _facts(args: GpuNodePoolArgs) -> PoolFacts:
         static_nodes=int(args["static_nodes"]) if "static_nodes" in args else None,
         maintenance_windows=args.get("maintenance_windows", []),
         allow_latest_ami=args.get("allow_latest_ami", False),
+        sharing=args.get("sharing") or {},
     )

@@ -1,4 +1,4 @@
-"""Karpenter's two kinds of objects as Pulumi resources, with the time that creating and deleting them takes."""
+"""Karpenter's objects as Pulumi resources, with the time that creating and deleting them takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,6 +38,11 @@ def create_node_pool(
             parent=parent, depends_on=list(depends_on), custom_timeouts=pulumi.CustomTimeouts(delete=delete)
         ),
     )
+
+
+def create_object(name: str, manifest: Mapping[str, Any], *, parent: pulumi.Resource) -> pulumi.CustomResource:
+    """Create an object that has no side effect in AWS, such as a NodeOverlay."""
+    return _custom_resource(name, manifest, pulumi.ResourceOptions(parent=parent))
 
 
 def _custom_resource(name: str, manifest: Mapping[str, Any], opts: pulumi.ResourceOptions) -> pulumi.CustomResource:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.gpu_operator.values import operator_values
 from components.karpenter import GpuNodePool
 from components.karpenter.budgets import DAYS, disruption_budgets
 from components.karpenter.efa import efa_interfaces, network_interfaces
@@ -280,6 +281,28 @@ def test_efa_nodes_talk_to_each_other_and_have_no_public_address() -> None:
     assert nodes["associatePublicIPAddress"] is False
     assert len(nodes["networkInterfaces"]) == 33
     assert "networkInterfaces" not in spec(gpu_pool(), "g5", "EC2NodeClass")
+
+
+# --- sharing --------------------------------------------------------------------------------------------------------
+
+
+def test_karpenter_and_the_node_agree_on_time_slices() -> None:
+    """Prevents four nodes for four pods that could share one GPU, and a configuration that no node asks for."""
+    made = gpu_pool(sharing={"time_slices": 4})
+    overlays = {r.inputs["metadata"]["name"]: r.inputs["spec"] for r in made.of_kind("NodeOverlay")}
+    assert overlays["g5-a10g-4"]["capacity"] == {"nvidia.com/gpu.shared": "16"}
+    assert overlays["g5-a10g-1"]["capacity"] == {"nvidia.com/gpu.shared": "4"}
+    assert overlays["g5-a10g-4"]["requirements"][0]["values"] == ["g5.12xlarge"]
+    label = spec(made, "g5")["template"]["metadata"]["labels"]["nvidia.com/device-plugin.config"]
+    assert label in operator_values("al2023", time_slices=(4,))["devicePlugin"]["config"]["data"]
+
+
+def test_partitions_are_counted_per_gpu() -> None:
+    """Prevents pods that wait for a partition which Karpenter does not know a new node would have."""
+    made = gpu_pool(P5_EFA, efa=False, sharing={"mig_profile": "1g.10gb"})
+    assert made.of_kind("NodeOverlay")[0].inputs["spec"]["capacity"] == {"nvidia.com/mig-1g.10gb": "56"}
+    assert spec(made, "p5")["template"]["metadata"]["labels"]["nvidia.com/mig.config"] == "all-1g.10gb"
+    assert not gpu_pool().of_kind("NodeOverlay")
 
 
 # --- zones ----------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "efa": {**P5_EFA, "placement_group": "near"},
     "b300": {**P5_EFA, "instance_types": ["p6-b300.48xlarge"]},
     "block": {**P5_EFA, "capacity_block": True},
+    "sliced": {**G5, "sharing": {"time_slices": 4}},
+    "mig": {**P5_EFA, "efa": False, "sharing": {"mig_profile": "3g.40gb"}},
     "ids": {**G5, "subnet_ids": ["subnet-0a1b2c3d4e5f60718"], "tags": {"team": "search"}},
 }
 

@@ -47,6 +47,9 @@ def test_good_pools_have_no_problem(pool: PoolFacts) -> None:
         (EFA, {"instance_types": ["p5.48xlarge", "p5en.48xlarge"]}, "efa", "efa-layout"),
         (EFA, {"zones": ZONES}, "efa", "efa-zone"),
         (EFA, {"placement_group": True, "capacity_block": True}, "placementGroup", "placement-group"),
+        (GOOD, {"sharing": {"time_slices": 1}}, "sharing.timeSlices", "sharing"),
+        (GOOD, {"sharing": {"time_slices": 4, "mig_profile": "1g.10gb"}}, "sharing", "sharing"),
+        (GOOD, {"sharing": {"mig_profile": "1g.10gb"}}, "sharing.migProfile", "mig-profile"),
         (
             GOOD,
             {"maintenance_windows": [{"days": ["sunday"], "start_utc": "2:00", "hours": 0}]},
