@@ -1,0 +1,243 @@
+"""What follows from a stack's settings: sizes, pools, limits, cost, advice, and refusals that explain themselves."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.sizing.catalog import instance_type
+from infra.config import plain_values
+from infra.decisions import Decisions, decide
+from infra.planning.models import GATE_FIXES
+from infra.settings.problems import Problem
+from infra.settings.stack import parse_stack
+from offline.stack_files import read_stack
+from tests.infra.stacks import REGION, VALID, changed, parsed
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "tests/data/oracle_configs"
+
+
+def decided(values: dict[str, Any] | None = None, **secrets: bool) -> Decisions:
+    """Return the decisions of a stack whose settings are valid."""
+    return decide(parsed(values or dict(VALID)), CONFIGS, **secrets)
+
+
+def refused(place: str, value: Any) -> Problem:
+    """Return the single problem of a stack that is changed in one place."""
+    config, problems = parse_stack(changed(place, value), REGION)
+    assert not problems
+    (problem,) = decide(config, CONFIGS).problems
+    return problem
+
+
+@pytest.fixture(scope="module")
+def prod() -> Decisions:
+    """Return the decisions of the shipped production stack."""
+    files = read_stack(ROOT, ROOT / "Pulumi.prod.yaml")
+    config, problems = parse_stack(plain_values(files.config, files.project)[0], files.config["aws:region"])
+    assert not problems
+    return decide(config, ROOT)
+
+
+def test_pool_limits_hold_every_replica_and_one_node_more(prod: Decisions) -> None:
+    """Prevents a model that waits for ever because another one's nodes used up the limit (Karpenter counts nodes)."""
+    for planned in prod.pools:
+        members = [plan for plan in prod.models if planned.pool in plan.pools]
+        nodes = [plan.model.replicas.max * plan.node_gpus for plan in members]
+        assert planned.gpu_limit == sum(nodes) + max(plan.node_gpus for plan in members)
+
+
+def test_pools_launch_only_what_was_planned(prod: Decisions) -> None:
+    """Prevents a family's arm64 or fractional types from being launched: pools name instance types."""
+    for planned in prod.pools:
+        assert {instance_type(name).family for name in planned.instance_types} <= set(planned.pool.families)
+        planned_types = {name for plan in prod.models for name in plan.instance_types}
+        assert set(planned.instance_types) <= planned_types
+
+
+def test_every_model_has_a_pool_for_each_of_its_types(prod: Decisions) -> None:
+    """Prevents an alternate in a pod's node affinity that no pool can launch."""
+    launched = {name for planned in prod.pools for name in planned.instance_types}
+    assert {name for plan in prod.models for name in plan.instance_types} <= launched
+
+
+def test_cost_is_the_sum_of_its_lines(prod: Decisions) -> None:
+    """Prevents a total that nobody can check, and a floor above the ceiling."""
+    cost = prod.cost.to_json()
+    for bound in ("floor", "ceiling"):
+        lines = [line[f"{bound}_usd_per_hour"] for line in cost["lines"]]
+        assert cost[f"{bound}_usd_per_hour"] == pytest.approx(sum(lines), abs=1e-3)
+    gpus = sum(plan.decision.price_of_replica * plan.decision.replicas for plan in prod.models)
+    assert gpus < cost["floor_usd_per_hour"] < cost["ceiling_usd_per_hour"]
+
+
+def test_infrastructure_is_in_the_cost() -> None:
+    """Prevents a price that forgets NAT gateways, endpoints and the control plane."""
+    values = changed("network", {**VALID["network"], "natGateways": "single", "interfaceEndpoints": ["ecr.api", "sts"]})
+    lines = {line.item: line for line in decided(values).cost.lines}
+    assert lines["NAT gateways: 1"].floor == pytest.approx(0.045)
+    assert lines["Interface endpoints: 2 in 2 zones"].floor == pytest.approx(0.04)
+    assert lines["EKS control plane"].floor == pytest.approx(0.10)
+
+
+def test_a_type_without_a_price_is_not_free() -> None:
+    """Prevents an unknown price from being counted as zero without a word."""
+    values = changed("systemNodes", {"instanceTypes": ["m5dn.large"]})
+    (line,) = [line for line in decided(values).cost.lines if line.item.startswith("System nodes")]
+    assert (line.floor, line.ceiling) == (None, None)
+    assert "m5dn.large" in line.basis
+
+
+def test_decisions_are_plain_data(prod: Decisions) -> None:
+    """Prevents exports that the engine cannot store."""
+    assert json.loads(json.dumps(prod.to_json()))["models"][0]["cold_start"]["startup_budget_s"] > 0
+
+
+def test_a_context_above_the_models_own_is_refused() -> None:
+    """Prevents a server that vLLM refuses to start, on a GPU that is already paid for."""
+    problem = refused("models.0.maxModelLen", 200_000)
+    assert (problem.path, problem.value) == ("models[0].maxModelLen", 200_000)
+    assert "131,072" in problem.message
+    assert "131072" in problem.fix
+
+
+def test_an_unknown_model_names_its_neighbours_and_the_way_out() -> None:
+    """Prevents a dead end for a typing error and for a model outside the catalogue."""
+    problem = refused("models.0.source", "meta-llama/Llama-3.1-8B-Instrct")
+    assert (problem.path, problem.rule) == ("models[0].source", "unknown-model")
+    assert "meta-llama/Llama-3.1-8B-Instruct" in problem.message
+    assert "architecture" in problem.fix
+
+
+def test_a_precision_that_the_checkpoint_does_not_have_is_refused() -> None:
+    """Prevents a plan for 5 GiB of weights and a server that loads 15: vLLM serves a checkpoint as it is stored."""
+    problem = refused("models.0.precision", "awq-int4")
+    assert problem.path == "models[0].precision"
+    assert "bf16" in problem.message
+
+
+def test_what_fits_nowhere_is_refused_with_its_arithmetic() -> None:
+    """Prevents `no instance found` without the numbers, and without what would help."""
+    values = copy.deepcopy(dict(VALID))
+    values["models"][0] |= {"source": "meta-llama/Llama-3.1-70B-Instruct", "slo": {"tpotMs": 5}}
+    (problem,) = decided(values).problems
+    assert problem.path == "models[0]"
+    assert problem.rule in GATE_FIXES
+    assert any(character.isdigit() for character in problem.message)
+    assert "g5" in problem.message
+    assert "gpuPools" in problem.fix or "slo" in problem.fix
+
+
+def test_models_are_refused_independently_of_each_other() -> None:
+    """Prevents the second impossible model from showing only once the first is mended."""
+    values = copy.deepcopy(dict(VALID))
+    values["models"] = [{**VALID["models"][0], "name": name, "maxModelLen": 10**6} for name in ("one", "two")]
+    assert [problem.path for problem in decided(values).problems] == ["models[0].maxModelLen", "models[1].maxModelLen"]
+
+
+def test_a_model_outside_the_catalogue_is_sized_from_its_file() -> None:
+    """Prevents the catalogue from being the limit of what can be served."""
+    values = copy.deepcopy(dict(VALID))
+    values["models"][0] |= {"source": "acme/private-8b", "architecture": "llama3.1-8b.json"}
+    plan = decided(values).models[0]
+    reference = decided().models[0]
+    assert plan.instance_types == reference.instance_types
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("missing.json", None, "cannot be read"),
+        ("broken.json", "{", "no config.json"),
+        ("list.json", "[]", "no JSON object"),
+        ("odd.json", '{"architectures": ["Nothing"]}', ""),
+    ],
+)
+def test_a_bad_architecture_file_is_named(tmp_path: Path, name: str, text: str | None, message: str) -> None:
+    """Prevents a traceback for a file that is missing, broken, or no model."""
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    (problem,) = decide(parsed(changed("models.0.architecture", name)), tmp_path).problems
+    assert (problem.path, problem.value) == ("models[0].architecture", name)
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(("limit", "text"), [(3, "one node"), (4, "")])
+def test_a_limit_below_one_node_is_refused(limit: int, text: str) -> None:
+    """Prevents a pool that can launch nothing: its only type has four GPUs."""
+    values = copy.deepcopy(dict(VALID))
+    values["gpuPools"][0]["gpuLimit"] = limit
+    values["models"][0] |= {"source": "hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4", "revision": "1" * 40}
+    problems = decided(values).problems
+    assert bool(problems) is bool(text)
+    assert all(problem.path == "gpuPools[0].gpuLimit" and text in problem.message for problem in problems)
+
+
+def test_a_limit_below_what_runs_is_refused() -> None:
+    """Prevents replicas that are pending from the first minute."""
+    values = copy.deepcopy(dict(VALID))
+    values["gpuPools"][0]["gpuLimit"] = 2
+    values["models"][0]["replicas"] = {"min": 3, "max": 3}
+    (problem,) = decided(values).problems
+    assert "3 GPUs" in problem.message
+    assert "at least 3" in problem.fix
+
+
+def test_a_limit_caps_the_computed_one() -> None:
+    """Prevents a cap that is accepted and ignored."""
+    values = changed("gpuPools.0", {**VALID["gpuPools"][0], "gpuLimit": 1})
+    assert decided(values).pools[0].gpu_limit == 1
+
+
+def test_reserved_pools_roll_out_without_a_spare_gpu() -> None:
+    """Prevents a rollout that waits for capacity which does not exist beyond the reservation."""
+    values = changed("gpuPools.0", {**VALID["gpuPools"][0], "capacity": ["reserved"]})
+    values["gpuPools"][0]["reservations"] = [{"id": "cr-0123456789abcdef0"}]
+    assert not decided(values).models[0].surge
+    assert decided().models[0].surge
+
+
+def warnings(values: dict[str, Any] | None = None, **secrets: bool) -> dict[str, Problem]:
+    """Return a stack's warnings by rule."""
+    return {warning.rule: warning for warning in decided(values, **secrets).warnings}
+
+
+def test_a_gated_model_without_a_token_is_announced() -> None:
+    """Prevents a preloader that fails with 401 after the cluster was built."""
+    assert warnings()["gated"].fix.startswith("pulumi config set --secret hfToken")
+    assert "gated" not in warnings(token=True)
+
+
+def test_a_revision_that_moves_is_announced_with_the_command_that_pins_it() -> None:
+    """Prevents replicas that serve different weights under one name."""
+    warning = warnings(changed("models.0.revision", None))["unpinned"]
+    assert (warning.path, warning.value) == ("models[0].revision", "main")
+    assert "llm-serving:models[0].revision" in warning.fix
+    assert "git ls-remote https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct main" in warning.fix
+    assert "unpinned" not in warnings()
+
+
+def test_a_missing_key_is_announced() -> None:
+    """Prevents models that anybody in the client namespaces uses without anyone having decided so."""
+    assert "apiKey" in warnings()["authentication"].fix
+    assert "authentication" not in warnings(api_key=True)
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "rule"), [(["203.0.113.0/24"], "placeholder"), (["0.0.0.0/0"], "open"), ([], "private")]
+)
+def test_an_endpoint_that_nobody_or_everybody_reaches_is_announced(cidrs: list[str], rule: str) -> None:
+    """Prevents a first `up` that hangs on an unreachable cluster, and one that is open to the world."""
+    assert rule in warnings(changed("access.publicCidrs", cidrs))
+    assert not {"placeholder", "open", "private"} & set(warnings())
+
+
+def test_a_pool_without_models_is_announced_and_not_built() -> None:
+    """Prevents a pool that is configured and silently missing."""
+    values = changed("gpuPools.1", {"name": "idle", "families": ["p5"]})
+    values["models"][0]["pools"] = ["g5"]
+    assert warnings(values)["unused"].value == "idle"
+    assert [planned.pool.name for planned in decided(values).pools] == ["g5"]
