@@ -56,10 +56,12 @@ class Budget:
         """What remains for the KV cache; negative where the weights alone do not fit."""
         return self.visible * self.utilization - self.weights - self.runtime
 
-    @property
-    def is_hopeless(self) -> bool:
-        """True where weights alone exceed the budget: no number of sequences and no KV dtype changes that."""
-        return self.weights >= self.visible * self.utilization
+
+def weights_too_large(visible: float, utilization: float, weights: float, precision: str) -> Refusal:
+    """Refuse: the weights alone exceed what one GPU may use; no number of sequences and no KV dtype changes that."""
+    usable = visible * utilization
+    detail = f"{precision} weights per GPU against {visible:.2f} GiB × {utilization:.2f} = {usable:.2f}"
+    return Refusal("memory_one", weights, usable, "GiB per GPU", detail, is_final=True)
 
 
 def no_room(budget: Budget, needed_gib: float, tokens: int) -> Refusal:
@@ -70,7 +72,7 @@ def no_room(budget: Budget, needed_gib: float, tokens: int) -> Refusal:
         f"{budget.runtime:.2f} leave {budget.left:.2f} GiB of KV cache per GPU, one request of {tokens:,} tokens "
         f"needs {needed_gib:.2f}"
     )
-    return Refusal("memory_one", budget.left, needed_gib, "GiB per GPU", detail, is_final=budget.is_hopeless)
+    return Refusal("memory_one", budget.left, needed_gib, "GiB per GPU", detail)
 
 
 def too_few_at_once(held: int, concurrency: int, replicas_max: int, request_tokens: int, kv_tokens: int) -> Refusal:
@@ -129,6 +131,11 @@ def too_many_nodes(nodes: int, allowed: int) -> Refusal:
 def no_efa(name: str, interfaces: int) -> Refusal:
     """Refuse: pipeline stages on several nodes need EFA."""
     return Refusal("capability", interfaces, 1, "EFA interfaces", f"stages on several nodes need EFA, {name} has none")
+
+
+def needless_stages(stages: int, fewer: int, tp: int) -> Refusal:
+    """Refuse: fewer pipeline stages on the same GPUs satisfy with the fewest replicas, so more cannot cost less."""
+    return Refusal("dominated", stages, fewer, "pipeline stages", f"TP {tp} on the same GPUs satisfies at this price")
 
 
 def dominated(what: str, cost: float, best: float, unit: str) -> Refusal:

@@ -67,7 +67,7 @@ class Room:
 
 def evaluate(plan: Plan, asked: Requirement) -> Fit | Refusal:
     """Put a plan through the gates; a ``Fit`` says with how many replicas it satisfies."""
-    refusal = _illegal(plan, asked)
+    refusal = _illegal(plan, asked) or _overweight(plan, asked)
     if refusal is not None:
         return refusal
     held = _held_at_once(plan, asked)
@@ -83,6 +83,15 @@ def _illegal(plan: Plan, asked: Requirement) -> Refusal | None:
     """Return the first of vLLM's own rules that the plan breaks, in the order of the gates."""
     options = asked.options(1, plan.kv_cache_dtype, None)
     return next(iter(illegal_reasons(asked.arch, plan.quant, plan.parallelism, options, plan.gpu)), None)
+
+
+def _overweight(plan: Plan, asked: Requirement) -> Refusal | None:
+    """Refuse weights that alone exceed the budget: the cheapest memory check, which most plans of large models fail."""
+    weights = stored_bytes(plan, asked, plan.parallelism) / GIB
+    visible, share = plan.gpu.memory_safe_gib or 0.0, utilization(plan, asked)
+    if weights < visible * share:
+        return None
+    return explain.weights_too_large(visible, share, weights, plan.quant.precision)
 
 
 def sequences_for(concurrency: int, asked: Requirement) -> int:
@@ -108,7 +117,7 @@ def _held_at_once(plan: Plan, asked: Requirement) -> int | Refusal:
     wanted = min(-(-asked.load.concurrency // asked.replicas_min), asked.max_sequences or SEQUENCES_MAX)
     room = room_for(plan, asked, sequences_for(wanted, asked))
     if not room.requests:
-        fewest = room if room.budget.is_hopeless else room_for(plan, asked, 1)
+        fewest = room_for(plan, asked, 1)
         if not fewest.requests:
             return explain.no_room(fewest.budget, fewest.needed_gib, fewest.longest)
     best = room
@@ -198,7 +207,7 @@ def _fit(plan: Plan, asked: Requirement, served: int) -> Fit:
     replicas = max(asked.replicas_min, -(-asked.load.concurrency // served))
     concurrency = -(-asked.load.concurrency // replicas)
     options = asked.options(sequences_for(concurrency, asked), plan.kv_cache_dtype, utilization(plan, asked))
-    stored = checkpoint_bytes(plan, asked)
+    stored = stored_bytes(plan, asked, Parallelism())
     needs = tuple(
         host.need(stored / GIB, plan.local_gpus, multiprocess=plan.parallelism.gpus > 1, loader=loader)
         for loader in asked.loaders
@@ -206,12 +215,12 @@ def _fit(plan: Plan, asked: Requirement, served: int) -> Fit:
     return Fit(plan, replicas, concurrency, options, _predict(plan, asked, options, concurrency), stored, needs)
 
 
-def checkpoint_bytes(plan: Plan, asked: Requirement) -> int:
-    """Return the size of the weights before they are sharded, which is what a pod reads from the cache."""
+def stored_bytes(plan: Plan, asked: Requirement, parallelism: Parallelism) -> int:
+    """Return the weights on the fullest GPU; those of a single GPU are what each pod reads from the cache."""
     return rank_weights(
         asked.arch,
         plan.quant,
-        Parallelism(),
+        parallelism,
         compute_capability=plan.gpu.compute_capability,
         vllm_version=asked.vllm_version,
         index=asked.weights_index,

@@ -76,7 +76,8 @@ class Measure:
 def measures(candidate: Candidate, objective: Objective) -> tuple[Measure, ...]:
     """Return what decides, most important first.
 
-    The objective, then price, nodes and idle GPUs; quality before speed; one GPU before several.
+    The objective, then price, nodes and idle GPUs; quality before speed; one GPU before several, plain TP before
+    stages.
     """
     plan = candidate.fit.plan
     dollars = Measure(candidate.usd_per_hour, "$/h", "it costs more")
@@ -97,6 +98,7 @@ def measures(candidate: Candidate, objective: Objective) -> tuple[Measure, ...]:
         ),
         Measure(plan.kv_cache_dtype != "auto", "quantized KV caches", "it quantizes the KV cache for the same price"),
         Measure(plan.parallelism.gpus, "GPUs per replica", "it spreads over more GPUs for the same price"),
+        Measure(plan.parallelism.pp, "pipeline stages", "it needs more pipeline stages for the same price"),
         tpot,
     )
 
@@ -105,7 +107,7 @@ def order(candidate: Candidate, objective: Objective) -> tuple:
     """Sort key: the measures, then names, so that the order never depends on chance."""
     plan = candidate.fit.plan
     values = tuple(measure.value for measure in measures(candidate, objective))
-    return (*values, candidate.host.name, plan.parallelism.pp, plan.quant.precision)
+    return (*values, candidate.host.name, plan.quant.precision)
 
 
 def same_pods(a: Plan, b: Plan) -> bool:

@@ -55,11 +55,35 @@ def _is_allowed(asked: Requirement, each: InstanceType) -> bool:
 
 def _search_gpu(asked: Requirement, gpu: Gpu, hosts: list[InstanceType], found: Found) -> None:
     most = max(each.gpu_count for each in hosts)
-    for parallelism in plans.within_node(most, supports_pp=asked.arch.supports_pp):
-        usable = [each for each in hosts if each.gpu_count >= parallelism.gpus]
+    for shapes in plans.within_node(most, supports_pp=asked.arch.supports_pp):
+        usable = [each for each in hosts if each.gpu_count >= shapes[0].gpus]
         for quant in asked.quantizations():
-            variants = [Plan(gpu, quant, parallelism, 1, dtype) for dtype in asked.kv_cache_dtypes]
-            _try_hosts(asked, variants, usable, found)
+            ladder = [
+                [Plan(gpu, quant, parallelism, 1, dtype) for dtype in asked.kv_cache_dtypes] for parallelism in shapes
+            ]
+            _search_ladder(asked, ladder, usable, found)
+
+
+def _search_ladder(asked: Requirement, ladder: list[list[Plan]], hosts: list[InstanceType], found: Found) -> None:
+    """Try plain TP before pipeline stages on as many GPUs, until nothing further can cost less."""
+    best: Fit | None = None
+    accepted: list[Candidate] = []
+    for variants in ladder:
+        if best is None:
+            accepted = _try_hosts(asked, variants, hosts, found)
+            best = next((each.fit for each in accepted if _cannot_cost_less(each.fit, asked)), None)
+            continue
+        plan, fewer = variants[0], best.plan.parallelism
+        refusal = explain.needless_stages(plan.parallelism.pp, fewer.pp, fewer.tp)
+        for each in accepted:
+            if _is_allowed(asked, each.host):
+                usd = _usd(asked, each.host, plan.nodes)
+                found.rejected.append(_rejection(refusal, each.host, plan.parallelism, plan.quant, usd))
+
+
+def _cannot_cost_less(fit: Fit, asked: Requirement) -> bool:
+    """Tell whether no other plan on the same GPUs can cost less: price is what counts, and replicas are the fewest."""
+    return asked.objective == "hourly" and fit.replicas == asked.replicas_min
 
 
 def _search_nodes(asked: Requirement, gpu: Gpu, hosts: list[InstanceType], found: Found) -> None:
@@ -73,21 +97,26 @@ def _search_nodes(asked: Requirement, gpu: Gpu, hosts: list[InstanceType], found
                 _try_hosts(asked, variants, same, found)
 
 
-def _try_hosts(asked: Requirement, variants: list[Plan], hosts: list[InstanceType], found: Found) -> None:
-    """Evaluate a plan in every KV dtype once, then put the outcome to every host with such GPUs."""
+def _try_hosts(asked: Requirement, variants: list[Plan], hosts: list[InstanceType], found: Found) -> list[Candidate]:
+    """Evaluate a plan in every KV dtype once, put the outcome to every host, and return what the hosts accepted."""
     outcomes = list(_outcomes(asked, variants))
+    accepted: list[Candidate] = []
     for each in hosts:
         allowed = _is_allowed(asked, each)
         results = [outcome if isinstance(outcome, Refusal) else _on_host(asked, outcome, each) for outcome in outcomes]
         candidates = [result for result in results if isinstance(result, Candidate)]
         if candidates:
             best = min(candidates, key=lambda candidate: order(candidate, asked.objective))
+            accepted.append(best)
             (found.allowed if allowed else found.outside).append(best)
         elif allowed:
             refusals = [result for result in results if isinstance(result, Refusal)]
             refusal = max(refusals, key=lambda each: GATES.index(each.gate))
             plan = variants[results.index(refusal)]
-            found.rejected.append(_rejection(refusal, each, plan.parallelism, plan.quant, _usd(asked, each, plan)))
+            found.rejected.append(
+                _rejection(refusal, each, plan.parallelism, plan.quant, _usd(asked, each, plan.nodes))
+            )
+    return accepted
 
 
 def _outcomes(asked: Requirement, variants: list[Plan]) -> Iterator[Fit | Refusal]:
@@ -98,7 +127,7 @@ def _outcomes(asked: Requirement, variants: list[Plan]) -> Iterator[Fit | Refusa
         if isinstance(outcome, Refusal):
             if outcome.is_final:
                 return
-        elif asked.objective == "hourly" and outcome.replicas == asked.replicas_min:
+        elif _cannot_cost_less(outcome, asked):
             return
 
 
@@ -148,10 +177,10 @@ def candidate_rejection(refusal: Refusal, candidate: Candidate) -> Rejection:
     return _rejection(refusal, candidate.host, plan.parallelism, plan.quant, candidate.usd_per_hour)
 
 
-def _usd(asked: Requirement, each: InstanceType, plan: Plan) -> float | None:
+def _usd(asked: Requirement, each: InstanceType, nodes: int) -> float | None:
     """Price of one replica on the type, so that a reader can weigh a refusal."""
     price = prices.hourly(each.name, asked.region)
-    return None if price is None else round(price.usd * plan.nodes, 6)
+    return None if price is None else round(price.usd * nodes, 6)
 
 
 def _rejection(
