@@ -106,8 +106,9 @@ def _non_torch(arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: 
     prefix = "hopper" if gpu.compute_capability >= _HOPPER else ""
     yield _plain("cuda context", "non_torch", "cuda_context_gib", options, prefix)
     if parallelism.tp > 1:
-        prefix = ("nvlink_hopper" if prefix else "nvlink") if gpu.nvlink else ""
-        yield _plain("collectives", "non_torch", "collectives_gib", options, prefix)
+        link = ("nvlink_hopper" if prefix else "nvlink") if gpu.nvlink else ""
+        link = "pcie_pair" if parallelism.tp == 2 and not link else link
+        yield _plain("collectives", "non_torch", "collectives_gib", options, link)
     state = coefficient("request_state_bytes", options.release, options.runner)
     if state is not None:
         size = options.max_num_seqs * arch.vocab / GIB

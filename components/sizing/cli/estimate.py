@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from components.sizing import catalog
@@ -15,6 +16,7 @@ from components.sizing.cli import table
 from components.sizing.cli.merge import merge, online_precision, split
 from components.sizing.cli.options import (
     BAD_INPUT,
+    WRONG_VALUES,
     InputError,
     Parser,
     add_model_options,
@@ -22,10 +24,11 @@ from components.sizing.cli.options import (
     one_of,
     read_architecture,
     read_index,
+    unusable,
     whole_number,
 )
 from components.sizing.engine import AUTO_MAX_MODEL_LEN, UnknownVersionError, release
-from components.sizing.estimate import Deployment, estimate
+from components.sizing.estimate import Deployment, Estimate, estimate
 from components.sizing.kv import KV_DTYPES
 from components.sizing.quantization import PRECISIONS, Quantization, from_precision
 from components.sizing.serve_args import BadArgumentError, read
@@ -44,9 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         command = read(after)
         left = merge(given, command)
-        deployment = _deployment(given, left)
-        answer = estimate(deployment)
-        document = answer.to_json()
+        answer, document = _answer(_deployment(given, left), given.config)
     except (InputError, BadArgumentError) as error:
         print(f"components.sizing estimate: error: {error.args[0]}", file=sys.stderr)
         return BAD_INPUT
@@ -54,6 +55,16 @@ def main(arguments: Sequence[str]) -> int:
                                 for note in command.notes]  # fmt: skip
     print(json.dumps(document, indent=2, ensure_ascii=False) if given.json else table.render(answer, document))
     return 0
+
+
+def _answer(deployment: Deployment, config: Path | None) -> tuple[Estimate, dict[str, Any]]:
+    try:
+        answer = estimate(deployment)
+        return answer, answer.to_json()
+    except WRONG_VALUES as error:
+        if config is None:
+            raise
+        raise unusable(config, error) from error
 
 
 def _parser() -> argparse.ArgumentParser:

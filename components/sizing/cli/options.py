@@ -19,6 +19,10 @@ _LIMITS = {"layers": 4096, "hidden": 10**6, "heads": 10**5, "kv_heads": 10**5, "
 """Above these a configuration is a typing error; they also bound the work that it causes."""
 
 
+WRONG_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What values of a wrong kind or size in a user's config.json end in, wherever they are first used."""
+
+
 class InputError(ValueError):
     """Bad input; the message names the option, the value and what is accepted."""
 
@@ -152,9 +156,11 @@ def _from_file(path: Path) -> Architecture:
     _check_layer_count(path, config)
     try:
         arch = from_config(config, path.stem)
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        msg = f"--config {path}: not a configuration that can be sized ({_described(error)})"
-        raise InputError(msg) from error
+    except WRONG_VALUES as error:
+        raise unusable(path, error) from error
+    if arch.moe is not None and not 0 < arch.moe.per_token <= arch.moe.experts:
+        msg = f"--config {path}: {arch.moe.per_token} experts per token; 1 to {arch.moe.experts} is accepted"
+        raise InputError(msg)
     for name, most in _LIMITS.items():
         value = getattr(arch, name)
         if not 0 < value <= most:
@@ -174,5 +180,7 @@ def _check_layer_count(path: Path, config: Mapping[str, Any]) -> None:
                 raise InputError(msg)
 
 
-def _described(error: Exception) -> str:
-    return str(error) if isinstance(error, UnsupportedArchitecture) else f"{type(error).__name__}: {error}"
+def unusable(path: Path, error: Exception) -> InputError:
+    """Return the refusal of a configuration whose values cannot be sized with."""
+    reason = str(error) if isinstance(error, UnsupportedArchitecture) else f"{type(error).__name__}: {error}"
+    return InputError(f"--config {path}: not a configuration that can be sized ({reason})")
