@@ -15,17 +15,17 @@ from typing import Any, Literal
 from components.sizing.quantization import Quantization
 
 LayerKind = Literal["full", "sliding", "chunked", "mla", "mamba", "linear", "none"]
-"""How one layer mixes tokens; ``none``: the layer is only a feed-forward block (Nemotron-H counts those as layers)."""
+"""How one layer mixes tokens; ``none``: only a feed-forward block (Nemotron-H counts those as layers)."""
 FeedForwardKind = Literal["dense", "moe", "none"]
 
 _CATALOGUE = Path(__file__).parent / "data" / "models.json"
 
 
-class UnsupportedArchitecture(ValueError):
+class UnsupportedArchitecture(ValueError):  # noqa: N818 - reads as the reason
     """A configuration whose tensors cannot be inferred; the message names the key or class."""
 
 
-class UnknownModel(LookupError):
+class UnknownModel(LookupError):  # noqa: N818 - reads as the reason
     """A model id that the catalogue lacks; the message names close matches."""
 
 
@@ -202,7 +202,7 @@ def named(model_id: str) -> Architecture:
     if key is None:
         close = difflib.get_close_matches(model_id.casefold(), _folded(), n=4, cutoff=0.5)
         hint = f"close matches: {', '.join(_folded()[match] for match in close)}" if close else "nothing close"
-        msg = f"unknown model {model_id!r}: not in the catalogue of {len(_folded())} models ({hint}); give its config.json"
+        msg = f"unknown model {model_id!r}: not among the {len(_folded())} catalogued ({hint}); give its config.json"
         raise UnknownModel(msg)
     entry = catalogue()[key]
     return from_config({**entry["config"], "_basis": entry.get("basis", "config.json")}, key)

@@ -184,8 +184,9 @@ def _forwards(text: Mapping[str, Any], family: Family, layers: int) -> list[Feed
         return ["dense"] * layers
     first = int(text.get("first_k_dense_replace") or 0)
     dense_only = set(text.get("mlp_only_layers") or ())
-    step = int(text.get("decoder_sparse_step") or text.get("interleave_moe_layer_step") or text.get("moe_layer_freq_n")
-               or 1)  # fmt: skip
+    step = int(
+        text.get("decoder_sparse_step") or text.get("interleave_moe_layer_step") or text.get("moe_layer_freq_n") or 1
+    )
     listed = text.get("moe_layers")
     period, offset = text.get("expert_layer_period"), int(text.get("expert_layer_offset") or 0)
     frequency = text.get("moe_layer_freq")
@@ -215,15 +216,21 @@ def _moe(text: Mapping[str, Any], family: Family, forwards: tuple[FeedForwardKin
     experts = _experts(text)
     if not experts or "moe" not in forwards:
         return None
-    width = int(text.get("moe_intermediate_size") or text.get("expert_hidden_dim") or text.get("intermediate_size") or 0)
+    width = int(
+        text.get("moe_intermediate_size") or text.get("expert_hidden_dim") or text.get("intermediate_size") or 0
+    )
     shared = int(text.get("shared_expert_intermediate_size") or text.get("moe_shared_expert_intermediate_size") or 0)
     count = int(text.get("n_shared_experts") or text.get("num_shared_experts") or family.shared_experts)
     if not shared:
         shared = count * width
     per_token = next(
-        (int(text[key]) for key in ("num_experts_per_tok", "experts_per_token", "top_k_experts", "moe_k", "moe_top_k")
-         if text.get(key)), 1
-    )  # fmt: skip
+        (
+            int(text[key])
+            for key in ("num_experts_per_tok", "experts_per_token", "top_k_experts", "moe_k", "moe_top_k")
+            if text.get(key)
+        ),
+        1,
+    )
     layers = tuple(index for index, kind in enumerate(forwards) if kind == "moe")
     return Moe(experts, per_token, width, shared, layers)
 
@@ -280,8 +287,14 @@ def _kv_heads(text: Mapping[str, Any], heads: int) -> int:
 
 
 def _max_positions(text: Mapping[str, Any]) -> int:
-    for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length",
-                "max_sequence_length"):  # fmt: skip
+    for key in (
+        "max_position_embeddings",
+        "n_positions",
+        "max_seq_len",
+        "seq_length",
+        "model_max_length",
+        "max_sequence_length",
+    ):
         if text.get(key):
             scaling = _scaling(text)
             kind = str(scaling.get("rope_type") or scaling.get("type") or "")
@@ -344,8 +357,9 @@ def _rope(text: Mapping[str, Any], family: Family, head_dim: int, positions: int
     width = mla.qk_rope_head_dim if mla else int(text.get("global_head_dim") or head_dim)
     partial = text.get("partial_rotary_factor") or scaling.get("partial_rotary_factor") or family.partial_rotary
     rotary = width if mla else int(text.get("rotary_dim") or width * float(partial))
-    original = int(scaling.get("original_max_position_embeddings") or text.get("original_max_position_embeddings")
-                   or positions)  # fmt: skip
+    original = int(
+        scaling.get("original_max_position_embeddings") or text.get("original_max_position_embeddings") or positions
+    )
     return Rope(rotary, kind, float(scaling.get("factor") or 1.0), original)
 
 

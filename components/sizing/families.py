@@ -91,11 +91,18 @@ _GPT2 = replace(_OPT, learned_positions=0, default_expansion=4)
 _NEOX = Family(
     qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, partial_rotary=0.25, default_expansion=4
 )
-_PHI = Family(qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, layer_norms=1, norm_bias=True,
-              lm_head_bias=True, partial_rotary=0.5, default_expansion=4)  # fmt: skip
-_STARCODER2 = Family(
-    qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True, windowed=True
+_PHI = Family(
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    gated=False,
+    layer_norms=1,
+    norm_bias=True,
+    lm_head_bias=True,
+    partial_rotary=0.5,
+    default_expansion=4,
 )
+_STARCODER2 = Family(qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True, windowed=True)
 _NEMOTRON_H = Family(gated=False, layer_norms=1, rope=False, correction_bias=True)
 _MAMBA = Family(mixer="mamba", layer_norms=1, rope=False, tied=True)
 

@@ -28,7 +28,7 @@ class Part:
     """Copied where there are more ranks than units (KV heads, state-space groups)."""
 
     def local(self, ranks: int) -> int:
-        """Outputs on one rank."""
+        """Return the outputs on one rank."""
         if self.replicated:
             return max(1, self.units // ranks) * self.width
         return self.units * self.width // ranks
@@ -103,13 +103,13 @@ class Inventory:
 
 
 def family_of(arch: Architecture) -> Family:
-    """The conventions of the architecture's class."""
+    """Return the conventions of the architecture's class."""
     return FAMILIES[arch.hf_class]
 
 
 @lru_cache(maxsize=512)
 def inventory(arch: Architecture) -> Inventory:
-    """The tensors of ``arch``; cached, since a search asks hundreds of times."""
+    """Return the tensors of ``arch``; cached, since a search asks hundreds of times."""
     family = family_of(arch)
     groups: dict[tuple[LayerKind, FeedForwardKind, str], list[int]] = defaultdict(list)
     for index, kinds in enumerate(zip(arch.layer_kinds, arch.feed_forward, strict=True)):
@@ -127,7 +127,7 @@ def inventory(arch: Architecture) -> Inventory:
 
 
 def switch(arch: Architecture, value: bool | str) -> bool:
-    """A family switch: itself, or the config key that decides."""
+    """Return a family switch: itself, or what the config key that decides says."""
     return bool(arch.config.get(value)) if isinstance(value, str) else value
 
 
@@ -147,9 +147,7 @@ def _norms(name: str, width: int, count: int, family: Family) -> Vector:
     return Vector(name, count * width * (2 if family.norm_bias else 1))
 
 
-def _layer(
-    arch: Architecture, family: Family, mixer: LayerKind, forward: FeedForwardKind, variant: str
-) -> LayerShape:
+def _layer(arch: Architecture, family: Family, mixer: LayerKind, forward: FeedForwardKind, variant: str) -> LayerShape:
     matrices: list[Matrix] = []
     vectors: list[Vector] = []
     if mixer == "mla":
@@ -188,8 +186,9 @@ def _attention(
         )
     )
     matrices.append(
-        Matrix("self_attn.o_proj", "row", arch.heads * value_width, (Part(arch.hidden),),
-               bias=switch(arch, family.o_bias))  # fmt: skip
+        Matrix(
+            "self_attn.o_proj", "row", arch.heads * value_width, (Part(arch.hidden),), bias=switch(arch, family.o_bias)
+        )
     )
     if family.qk_norm == "head":
         vectors.append(Vector("qk_norm", 2 * width))
@@ -209,8 +208,13 @@ def _mla(arch: Architecture, matrices: list[Matrix], vectors: list[Vector], *, s
     latent = Part(mla.kv_lora_rank + mla.qk_rope_head_dim)
     if mla.q_lora_rank:
         matrices.append(
-            Matrix("self_attn.fused_qkv_a_proj", "whole", arch.hidden, (Part(mla.q_lora_rank), latent),
-                   ("self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa"))  # fmt: skip
+            Matrix(
+                "self_attn.fused_qkv_a_proj",
+                "whole",
+                arch.hidden,
+                (Part(mla.q_lora_rank), latent),
+                ("self_attn.q_a_proj", "self_attn.kv_a_proj_with_mqa"),
+            )
         )
         matrices.append(Matrix("self_attn.q_b_proj", "column", mla.q_lora_rank, (Part(arch.heads, head),)))
         vectors.append(Vector("q_a_layernorm", mla.q_lora_rank))
@@ -223,12 +227,21 @@ def _mla(arch: Architecture, matrices: list[Matrix], vectors: list[Vector], *, s
     matrices.append(Matrix("self_attn.o_proj", "row", arch.heads * mla.v_head_dim, (Part(arch.hidden),)))
     if mla.index_heads and not shared_index:
         matrices.append(
-            Matrix("self_attn.indexer.wq_b", "whole", mla.q_lora_rank or arch.hidden,
-                   (Part(mla.index_heads, mla.index_head_dim),))  # fmt: skip
+            Matrix(
+                "self_attn.indexer.wq_b",
+                "whole",
+                mla.q_lora_rank or arch.hidden,
+                (Part(mla.index_heads, mla.index_head_dim),),
+            )
         )
         matrices.append(
-            Matrix("self_attn.indexer.wk_weights_proj", "whole", arch.hidden,
-                   (Part(mla.index_head_dim), Part(mla.index_heads)), quantizable=False)  # fmt: skip
+            Matrix(
+                "self_attn.indexer.wk_weights_proj",
+                "whole",
+                arch.hidden,
+                (Part(mla.index_head_dim), Part(mla.index_heads)),
+                quantizable=False,
+            )
         )
         vectors.append(Vector("indexer.k_norm", 2 * mla.index_head_dim, float32=True))
 
@@ -275,13 +288,23 @@ def _linear(arch: Architecture, matrices: list[Matrix], vectors: list[Vector]) -
     values = Part(linear.value_heads, linear.value_head_dim)
     heads = Part(linear.value_heads)
     matrices += [
-        Matrix("linear_attn.in_proj_qkvz", "column", arch.hidden, (keys, keys, values, values),
-               ("linear_attn.in_proj_qkv", "linear_attn.in_proj_z", "linear_attn.in_proj_qkvz")),
-        Matrix("linear_attn.in_proj_ba", "column", arch.hidden, (heads, heads),
-               ("linear_attn.in_proj_b", "linear_attn.in_proj_a", "linear_attn.in_proj_ba")),
+        Matrix(
+            "linear_attn.in_proj_qkvz",
+            "column",
+            arch.hidden,
+            (keys, keys, values, values),
+            ("linear_attn.in_proj_qkv", "linear_attn.in_proj_z", "linear_attn.in_proj_qkvz"),
+        ),
+        Matrix(
+            "linear_attn.in_proj_ba",
+            "column",
+            arch.hidden,
+            (heads, heads),
+            ("linear_attn.in_proj_b", "linear_attn.in_proj_a", "linear_attn.in_proj_ba"),
+        ),
         Matrix("linear_attn.conv1d", "column", linear.conv_kernel, (keys, keys, values), quantizable=False),
         Matrix("linear_attn.out_proj", "row", linear.value_heads * linear.value_head_dim, (Part(arch.hidden),)),
-    ]  # fmt: skip
+    ]
     vectors += [
         Vector("linear_attn.dt_bias", linear.value_heads, sharded=True),
         Vector("linear_attn.A_log", linear.value_heads, sharded=True, float32=True),
@@ -293,8 +316,14 @@ def _mlp(module: str, hidden: int, width: int, family: Family, *, bias: bool = F
     if not width:
         return []
     if family.gated:
-        up = Matrix(f"{module}.gate_up_proj", "column", hidden, (Part(width), Part(width)),
-                    (f"{module}.gate_proj", f"{module}.up_proj"), bias=bias)  # fmt: skip
+        up = Matrix(
+            f"{module}.gate_up_proj",
+            "column",
+            hidden,
+            (Part(width), Part(width)),
+            (f"{module}.gate_proj", f"{module}.up_proj"),
+            bias=bias,
+        )
     else:
         up = Matrix(f"{module}.up_proj", "column", hidden, (Part(width),), bias=bias)
     return [up, Matrix(f"{module}.down_proj", "row", width, (Part(hidden),), bias=bias)]
@@ -305,8 +334,16 @@ def _experts(arch: Architecture, family: Family, matrices: list[Matrix], vectors
     if moe is None:
         return None
     matrices.append(
-        Matrix("mlp.gate", "whole", arch.hidden, (Part(moe.experts),), ("mlp.gate", "mlp.router"),
-               bias=family.router_bias, quantizable=family.router_quantized, float32=family.router_float32)  # fmt: skip
+        Matrix(
+            "mlp.gate",
+            "whole",
+            arch.hidden,
+            (Part(moe.experts),),
+            ("mlp.gate", "mlp.router"),
+            bias=family.router_bias,
+            quantizable=family.router_quantized,
+            float32=family.router_float32,
+        )
     )
     if family.correction_bias:
         vectors.append(Vector("e_score_correction_bias", moe.experts, float32=family.correction_float32))

@@ -26,7 +26,7 @@ class KvDtypeProblem:
 
 
 def kv_dtype_problem(arch: Architecture, dtype: str, capability: int) -> KvDtypeProblem | None:
-    """The reason why this cache dtype cannot be served, or None."""
+    """Return why this cache dtype cannot be served, or None."""
     if dtype == "bfloat16" and capability < 80:
         return KvDtypeProblem(80, "bfloat16 needs an Ampere GPU", "use --kv-cache-dtype float16")
     if dtype in _SIXTEEN_BIT or dtype.startswith("turboquant"):
@@ -58,9 +58,10 @@ def _fp8(arch: Architecture, capability: int) -> KvDtypeProblem | None:
     odd = sorted(heads - set(_FLASHINFER_HEADS))
     if odd:
         return KvDtypeProblem(
-            89, f"head width {odd[0]} is not one of FlashInfer's ({', '.join(map(str, _FLASHINFER_HEADS))}), "
-            "and Triton's FP8 needs 8.9"
-        )  # fmt: skip
+            89,
+            f"head width {odd[0]} is not one of FlashInfer's ({', '.join(map(str, _FLASHINFER_HEADS))}), "
+            "and Triton's FP8 needs 8.9",
+        )
     return None
 
 

@@ -54,7 +54,7 @@ def replaced_end(sentence: str, advice: str) -> str:
 def illegal_reasons(
     arch: Architecture, quant: Quantization, parallelism: Parallelism, options: EngineOptions, gpu: Gpu
 ) -> tuple[Illegality, ...]:
-    """Every rule that vLLM would refuse this deployment for; empty where it starts if memory allows."""
+    """Return every rule that vLLM would refuse this deployment for; empty where it starts if memory allows."""
     capability = gpu.compute_capability
     return (
         *_capability(arch, quant, options, gpu.key, capability),
@@ -65,9 +65,11 @@ def illegal_reasons(
 
 
 def legal_tps(arch: Architecture, quant: Quantization, gpu: Gpu, up_to: int) -> tuple[int, ...]:
-    """Tensor-parallel sizes from 1 to ``up_to`` that split every tensor evenly."""
+    """Return the tensor-parallel sizes from 1 to ``up_to`` that split every tensor evenly."""
     return tuple(
-        tp for tp in range(1, up_to + 1) if _broken_split(arch, quant, Parallelism(tp=tp), gpu.compute_capability) is None
+        tp
+        for tp in range(1, up_to + 1)
+        if _broken_split(arch, quant, Parallelism(tp=tp), gpu.compute_capability) is None
     )
 
 
@@ -78,7 +80,7 @@ def _minimum_capabilities() -> dict[str, int]:
 
 
 def minimum_capability(quant: Quantization) -> int:
-    """The lowest compute capability (8.6 is 86) that has a kernel for these weights."""
+    """Return the lowest compute capability (8.6 is 86) that has a kernel for these weights."""
     if not quant.is_quantized:
         return 0
     least = _minimum_capabilities().get(quant.method, 0)
@@ -91,25 +93,61 @@ def _capability(
 ) -> Iterator[Illegality]:
     version = release(options.vllm_version)
     if quant.removed and version >= _OUT_OF_TREE_SINCE:
-        yield Illegality("capability", version, _OUT_OF_TREE_SINCE - 1, "as vLLM's minor release",
-                         f"the {quant.method} checkpoint cannot be loaded: {quant.removed.partition(': ')[0]}",
-                         is_final=True, rule="removed-method", remedy=quant.removed.partition(": ")[2])  # fmt: skip
+        yield Illegality(
+            "capability",
+            version,
+            _OUT_OF_TREE_SINCE - 1,
+            "as vLLM's minor release",
+            f"the {quant.method} checkpoint cannot be loaded: {quant.removed.partition(': ')[0]}",
+            is_final=True,
+            rule="removed-method",
+            remedy=quant.removed.partition(": ")[2],
+        )
     if capability < _LOWEST_CAPABILITY and version >= _CUDA_13_SINCE:
-        yield Illegality("capability", capability / 10, _LOWEST_CAPABILITY / 10, "compute capability",
-                         f"vLLM's CUDA 13 build has no code for {key}", is_final=True, rule="gpu",
-                         remedy="use a T4 or newer")  # fmt: skip
+        yield Illegality(
+            "capability",
+            capability / 10,
+            _LOWEST_CAPABILITY / 10,
+            "compute capability",
+            f"vLLM's CUDA 13 build has no code for {key}",
+            is_final=True,
+            rule="gpu",
+            remedy="use a T4 or newer",
+        )
     least = minimum_capability(quant)
     if capability < least:
-        yield Illegality("capability", capability / 10, least / 10, "compute capability",
-                         f"{quant.method} weights ({quant.precision}) have no kernel on {key}", is_final=True,
-                         rule="method-capability", remedy=_other_precision(capability))  # fmt: skip
+        yield Illegality(
+            "capability",
+            capability / 10,
+            least / 10,
+            "compute capability",
+            f"{quant.method} weights ({quant.precision}) have no kernel on {key}",
+            is_final=True,
+            rule="method-capability",
+            remedy=_other_precision(capability),
+        )
     if capability < 80 and (options.dtype == "bfloat16" or _needs_bfloat16(arch, options)):
-        yield Illegality("capability", capability / 10, 8.0, "compute capability", f"{key} has no bfloat16",
-                         is_final=True, rule="bfloat16", remedy="use --dtype half, or an A10G or newer")  # fmt: skip
+        yield Illegality(
+            "capability",
+            capability / 10,
+            8.0,
+            "compute capability",
+            f"{key} has no bfloat16",
+            is_final=True,
+            rule="bfloat16",
+            remedy="use --dtype half, or an A10G or newer",
+        )
     if arch.mla and arch.mla.index_topk and capability < _SPARSE_MLA_CAPABILITY:
-        yield Illegality("capability", capability / 10, _SPARSE_MLA_CAPABILITY / 10, "compute capability",
-                         f"no sparse MLA attention backend runs on {key}", is_final=True, rule="sparse-attention",
-                         remedy="use an H100 or newer")  # fmt: skip
+        yield Illegality(
+            "capability",
+            capability / 10,
+            _SPARSE_MLA_CAPABILITY / 10,
+            "compute capability",
+            f"no sparse MLA attention backend runs on {key}",
+            is_final=True,
+            rule="sparse-attention",
+            remedy="use an H100 or newer",
+        )
 
 
 def _needs_bfloat16(arch: Architecture, options: EngineOptions) -> bool:
@@ -120,30 +158,58 @@ def _other_precision(capability: int) -> str:
     return "use awq-int4, gptq-int4, int8 or fp16" if capability >= _LOWEST_CAPABILITY else "use a newer GPU"
 
 
-def _splits(
-    arch: Architecture, quant: Quantization, parallelism: Parallelism, capability: int
-) -> Iterator[Illegality]:
+def _splits(arch: Architecture, quant: Quantization, parallelism: Parallelism, capability: int) -> Iterator[Illegality]:
     broken = _broken_split(arch, quant, parallelism, capability)
     if broken:
         detail, left_over, unit = broken
         remedy = _nearest_tp(arch, quant, parallelism, capability)
         yield Illegality("divisibility", left_over, 0, unit, detail, is_final=True, rule="split", remedy=remedy)
     if parallelism.pp > arch.layers:
-        yield Illegality("divisibility", parallelism.pp, arch.layers, "stages for its layers",
-                         f"each pipeline stage needs a layer and {arch.model} has {arch.layers}", is_final=True,
-                         rule="stages", remedy=f"use PP {arch.layers} or less")  # fmt: skip
+        yield Illegality(
+            "divisibility",
+            parallelism.pp,
+            arch.layers,
+            "stages for its layers",
+            f"each pipeline stage needs a layer and {arch.model} has {arch.layers}",
+            is_final=True,
+            rule="stages",
+            remedy=f"use PP {arch.layers} or less",
+        )
     elif parallelism.pp > 1 and not arch.supports_pp:
-        yield Illegality("capability", parallelism.pp, 1, "stages", f"{arch.hf_class} has no pipeline parallelism",
-                         is_final=True, rule="stages", remedy="use PP 1")  # fmt: skip
+        yield Illegality(
+            "capability",
+            parallelism.pp,
+            1,
+            "stages",
+            f"{arch.hf_class} has no pipeline parallelism",
+            is_final=True,
+            rule="stages",
+            remedy="use PP 1",
+        )
     if arch.is_moe:
         return
     if parallelism.ep:
-        yield Illegality("capability", 0, 1, "experts", f"expert parallelism needs experts and {arch.model} is dense",
-                         is_final=True, rule="experts", remedy="leave --enable-expert-parallel out")  # fmt: skip
+        yield Illegality(
+            "capability",
+            0,
+            1,
+            "experts",
+            f"expert parallelism needs experts and {arch.model} is dense",
+            is_final=True,
+            rule="experts",
+            remedy="leave --enable-expert-parallel out",
+        )
     if parallelism.dp > 1:
-        yield Illegality("capability", parallelism.dp, 1, "data-parallel ranks",
-                         f"data parallelism inside one vLLM is for mixture-of-experts models and {arch.model} is dense",
-                         is_final=True, rule="experts", remedy="use DP 1 and more replicas")  # fmt: skip
+        yield Illegality(
+            "capability",
+            parallelism.dp,
+            1,
+            "data-parallel ranks",
+            f"data parallelism inside one vLLM is for mixture-of-experts models and {arch.model} is dense",
+            is_final=True,
+            rule="experts",
+            remedy="use DP 1 and more replicas",
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -178,14 +244,27 @@ def _nearest_tp(arch: Architecture, quant: Quantization, parallelism: Parallelis
 def _kv_dtype(arch: Architecture, options: EngineOptions, key: str, capability: int) -> Iterator[Illegality]:
     problem = kv_dtype_problem(arch, options.kv_cache_dtype, capability)
     if problem:
-        yield Illegality("kv_dtype", capability / 10, problem.least / 10, "compute capability",
-                         f"--kv-cache-dtype {options.kv_cache_dtype} on {key}: {problem.why}", rule="kv-dtype",
-                         remedy=problem.remedy)  # fmt: skip
+        yield Illegality(
+            "kv_dtype",
+            capability / 10,
+            problem.least / 10,
+            "compute capability",
+            f"--kv-cache-dtype {options.kv_cache_dtype} on {key}: {problem.why}",
+            rule="kv-dtype",
+            remedy=problem.remedy,
+        )
 
 
 def _lengths(arch: Architecture, options: EngineOptions) -> Iterator[Illegality]:
     asked = options.max_model_len
     if asked is not None and asked > arch.max_positions and not options.allow_long_max_model_len:
-        yield Illegality("capability", asked, arch.max_positions, "tokens",
-                         f"max-model-len is beyond what {arch.model} was trained for", is_final=True, rule="length",
-                         remedy=f"use {arch.max_positions} or less")  # fmt: skip
+        yield Illegality(
+            "capability",
+            asked,
+            arch.max_positions,
+            "tokens",
+            f"max-model-len is beyond what {arch.model} was trained for",
+            is_final=True,
+            rule="length",
+            remedy=f"use {arch.max_positions} or less",
+        )

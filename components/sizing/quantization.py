@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     from components.sizing.architecture import Architecture
 
 PRECISIONS = (
-    "bf16", "fp16", "fp8", "fp8-block", "int8", "awq-int4", "gptq-int4", "gptq-int8", "mxfp4", "nvfp4",
-)  # fmt: skip
+    "bf16",
+    "fp16",
+    "fp8",
+    "fp8-block",
+    "int8",
+    "awq-int4",
+    "gptq-int4",
+    "gptq-int8",
+    "mxfp4",
+    "nvfp4",
+)
 ScaleKind = Literal["none", "tensor", "channel", "group", "block"]
 
 
@@ -57,7 +66,7 @@ FP16 = replace(BF16, precision="fp16")
 
 
 def from_precision(key: str, arch: "Architecture") -> Quantization:
-    """The checkpoint that ``key`` means for this model: its own where it matches, else the common public layout.
+    """Return the checkpoint that ``key`` means for this model: its own, else the common public layout.
 
     Raises ValueError naming what is accepted.
     """
@@ -71,22 +80,35 @@ def from_precision(key: str, arch: "Architecture") -> Quantization:
     return {
         "bf16": BF16,
         "fp16": FP16,
-        "fp8": Quantization("compressed-tensors", key, 8, "channel", scale_bytes=4, activation_bits=8, excluded=excluded),
-        "fp8-block": Quantization("fp8", key, 8, "block", block=(128, 128), scale_bytes=4, activation_bits=8,
-                                  excluded=excluded),
-        "int8": Quantization("compressed-tensors", key, 8, "channel", scale_bytes=4, activation_bits=8,
-                             excluded=excluded),
+        "fp8": Quantization(
+            "compressed-tensors", key, 8, "channel", scale_bytes=4, activation_bits=8, excluded=excluded
+        ),
+        "fp8-block": Quantization(
+            "fp8", key, 8, "block", block=(128, 128), scale_bytes=4, activation_bits=8, excluded=excluded
+        ),
+        "int8": Quantization(
+            "compressed-tensors", key, 8, "channel", scale_bytes=4, activation_bits=8, excluded=excluded
+        ),
         "awq-int4": Quantization("awq", key, 4, "group", 128, scale_bytes=2, zero_points=True, excluded=excluded),
         "gptq-int4": Quantization("gptq", key, 4, "group", 128, scale_bytes=2, zero_points=True, excluded=excluded),
         "gptq-int8": Quantization("gptq", key, 8, "group", 128, scale_bytes=2, zero_points=True, excluded=excluded),
         "mxfp4": Quantization("mxfp4", key, 4, "group", 32, scale_bytes=1, excluded=excluded, experts_only=arch.is_moe),
-        "nvfp4": Quantization("modelopt_fp4", key, 4, "group", 16, scale_bytes=1, activation_bits=4,
-                              static_activations=True, excluded=excluded),
-    }[key]  # fmt: skip
+        "nvfp4": Quantization(
+            "modelopt_fp4",
+            key,
+            4,
+            "group",
+            16,
+            scale_bytes=1,
+            activation_bits=4,
+            static_activations=True,
+            excluded=excluded,
+        ),
+    }[key]
 
 
 def from_config(config: Mapping[str, Any]) -> Quantization:
-    """What a ``config.json`` (or its text part) says; 16 bit where it names no quantization."""
+    """Return what a ``config.json`` (or its text part) says; 16 bit where it names no quantization."""
     from components.sizing.quantization_reader import read  # noqa: PLC0415 - the reader builds this dataclass
 
     return read(config)

@@ -23,7 +23,7 @@ REMOVED_METHODS = tuple(_REMOVED)
 
 
 def read(config: Mapping[str, Any]) -> Quantization:
-    """The weight format of a configuration; 16 bit where it names none."""
+    """Return the weight format of a configuration; 16 bit where it names none."""
     found = _section(config)
     if not found:
         return FP16 if dtype_of(config) == "float16" else BF16
@@ -35,7 +35,7 @@ def read(config: Mapping[str, Any]) -> Quantization:
 
 
 def dtype_of(config: Mapping[str, Any]) -> str:
-    """The 16-bit dtype that vLLM serves this checkpoint in (float32 becomes bfloat16)."""
+    """Return the 16-bit dtype that vLLM serves this checkpoint in (float32 becomes bfloat16)."""
     text = _text(config)
     value = str(text.get("torch_dtype") or text.get("dtype") or config.get("torch_dtype") or config.get("dtype") or "")
     value = value.removeprefix("torch.")
@@ -121,20 +121,37 @@ def _fp8(found: Mapping[str, Any]) -> Quantization:
     static = found.get("activation_scheme") == "static"
     if block:
         shape = (int(block[0]), int(block[1]))
-        return Quantization("fp8", "fp8-block", 8, "block", block=shape, scale_bytes=4, activation_bits=8,
-                            excluded=excluded)  # fmt: skip
-    return Quantization("fp8", "fp8", 8, "tensor", scale_bytes=4, activation_bits=8, static_activations=static,
-                        excluded=excluded)  # fmt: skip
+        return Quantization(
+            "fp8", "fp8-block", 8, "block", block=shape, scale_bytes=4, activation_bits=8, excluded=excluded
+        )
+    return Quantization(
+        "fp8", "fp8", 8, "tensor", scale_bytes=4, activation_bits=8, static_activations=static, excluded=excluded
+    )
 
 
 def _fbgemm(found: Mapping[str, Any]) -> Quantization:
-    return Quantization("fbgemm_fp8", "fp8", 8, "channel", scale_bytes=4, activation_bits=8,
-                        excluded=("lm_head", *_patterns(found, "modules_to_not_convert")))  # fmt: skip
+    return Quantization(
+        "fbgemm_fp8",
+        "fp8",
+        8,
+        "channel",
+        scale_bytes=4,
+        activation_bits=8,
+        excluded=("lm_head", *_patterns(found, "modules_to_not_convert")),
+    )
 
 
 def _mxfp4(found: Mapping[str, Any]) -> Quantization:
-    return Quantization("mxfp4", "mxfp4", 4, "group", 32, scale_bytes=1, experts_only=True,
-                        excluded=("lm_head", *_patterns(found, "modules_to_not_convert")))  # fmt: skip
+    return Quantization(
+        "mxfp4",
+        "mxfp4",
+        4,
+        "group",
+        32,
+        scale_bytes=1,
+        experts_only=True,
+        excluded=("lm_head", *_patterns(found, "modules_to_not_convert")),
+    )
 
 
 _IMPLIED_BY_FORMAT = {
@@ -160,20 +177,52 @@ def _compressed_tensors(found: Mapping[str, Any]) -> Quantization:
     if kind == "float" and bits == 4:
         if group == 32:
             return Quantization("compressed-tensors", "mxfp4", 4, "group", 32, scale_bytes=1, excluded=excluded)
-        return Quantization("compressed-tensors", "nvfp4", 4, "group", group or 16, scale_bytes=1, excluded=excluded,
-                            activation_bits=activation_bits, static_activations=bool(inputs))  # fmt: skip
+        return Quantization(
+            "compressed-tensors",
+            "nvfp4",
+            4,
+            "group",
+            group or 16,
+            scale_bytes=1,
+            excluded=excluded,
+            activation_bits=activation_bits,
+            static_activations=bool(inputs),
+        )
     if strategy == "block":
         shape = tuple(int(side) for side in weights.get("block_structure") or (128, 128))
-        return Quantization("compressed-tensors", "fp8-block", 8, "block", block=(shape[0], shape[1]), scale_bytes=4,
-                            activation_bits=8, excluded=excluded)  # fmt: skip
+        return Quantization(
+            "compressed-tensors",
+            "fp8-block",
+            8,
+            "block",
+            block=(shape[0], shape[1]),
+            scale_bytes=4,
+            activation_bits=8,
+            excluded=excluded,
+        )
     if inputs or (kind == "float" and bits == 8):
         precision = "fp8" if kind == "float" else f"int{bits}"
-        return Quantization("compressed-tensors", precision, bits, "tensor" if strategy == "tensor" else "channel",
-                            scale_bytes=4, activation_bits=activation_bits, static_activations=static,
-                            excluded=excluded)  # fmt: skip
-    return Quantization("compressed-tensors", f"gptq-int{bits}", bits, "group" if group > 0 else "channel",
-                        max(group, 0), scale_bytes=2, zero_points=weights.get("symmetric") is False,
-                        act_order=weights.get("actorder") == "group", excluded=excluded)  # fmt: skip
+        return Quantization(
+            "compressed-tensors",
+            precision,
+            bits,
+            "tensor" if strategy == "tensor" else "channel",
+            scale_bytes=4,
+            activation_bits=activation_bits,
+            static_activations=static,
+            excluded=excluded,
+        )
+    return Quantization(
+        "compressed-tensors",
+        f"gptq-int{bits}",
+        bits,
+        "group" if group > 0 else "channel",
+        max(group, 0),
+        scale_bytes=2,
+        zero_points=weights.get("symmetric") is False,
+        act_order=weights.get("actorder") == "group",
+        excluded=excluded,
+    )
 
 
 def _modelopt(found: Mapping[str, Any]) -> Quantization:
@@ -182,16 +231,27 @@ def _modelopt(found: Mapping[str, Any]) -> Quantization:
     algorithm = str(section.get("quant_algo") or found.get("quant_algo") or "FP8").upper()
     excluded = ("lm_head", *_patterns(section, "exclude_modules", "ignore"), *_patterns(found, "ignore"))
     if "MXFP8" in algorithm:
-        return Quantization("modelopt_mxfp8", "fp8", 8, "group", 32, scale_bytes=1, activation_bits=8,
-                            excluded=excluded)  # fmt: skip
+        return Quantization(
+            "modelopt_mxfp8", "fp8", 8, "group", 32, scale_bytes=1, activation_bits=8, excluded=excluded
+        )
     if "FP4" in algorithm or "MIXED" in algorithm:
         method = "modelopt_mixed" if "MIXED" in algorithm else "modelopt_fp4"
-        return Quantization(method, "nvfp4", 4, "group", int(section.get("group_size") or 16), scale_bytes=1,
-                            activation_bits=4, static_activations=True, excluded=excluded)  # fmt: skip
+        return Quantization(
+            method,
+            "nvfp4",
+            4,
+            "group",
+            int(section.get("group_size") or 16),
+            scale_bytes=1,
+            activation_bits=4,
+            static_activations=True,
+            excluded=excluded,
+        )
     if "PB" in algorithm:
         return Quantization("modelopt", "fp8-block", 8, "block", block=(128, 128), scale_bytes=4, excluded=excluded)
-    return Quantization("modelopt", "fp8", 8, "tensor", scale_bytes=4, activation_bits=8, static_activations=True,
-                        excluded=excluded)  # fmt: skip
+    return Quantization(
+        "modelopt", "fp8", 8, "tensor", scale_bytes=4, activation_bits=8, static_activations=True, excluded=excluded
+    )
 
 
 def _experts_int8(_found: Mapping[str, Any]) -> Quantization:
@@ -201,8 +261,15 @@ def _experts_int8(_found: Mapping[str, Any]) -> Quantization:
 def _generic(found: Mapping[str, Any]) -> Quantization:
     method = str(found.get("quant_method", "unknown"))
     bits = int(found.get("bits") or found.get("num_bits") or 8)
-    return Quantization(method, method, bits, "group", int(found.get("group_size") or 128), scale_bytes=2,
-                        excluded=("lm_head", *_patterns(found, "modules_to_not_convert", "ignore")))  # fmt: skip
+    return Quantization(
+        method,
+        method,
+        bits,
+        "group",
+        int(found.get("group_size") or 128),
+        scale_bytes=2,
+        excluded=("lm_head", *_patterns(found, "modules_to_not_convert", "ignore")),
+    )
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Quantization]] = {

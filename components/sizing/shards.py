@@ -20,10 +20,14 @@ _PACK_BITS = 32
 
 
 def broken_shard(arch: Architecture, quant: Quantization, parallelism: Parallelism, capability: int) -> Broken | None:
-    """The first tensor that cannot be split so, or None."""
+    """Return the first tensor that cannot be split so, or None."""
     rows = -(-arch.vocab // VOCABULARY_PADDING) * VOCABULARY_PADDING
     if rows % parallelism.tp:
-        return f"{rows} rows of the padded vocabulary do not divide by TP {parallelism.tp}", rows % parallelism.tp, "rows left over"
+        return (
+            f"{rows} rows of the padded vocabulary do not divide by TP {parallelism.tp}",
+            rows % parallelism.tp,
+            "rows left over",
+        )
     for shape, indices in inventory(arch).shapes:
         for problem in _shape(shape, quant, parallelism, capability, indices[0]):
             return problem
@@ -71,7 +75,11 @@ def _quantized(matrix: Matrix, quant: Quantization, tp: int) -> Iterator[Broken]
         pack = _PACK_BITS // quant.weight_bits
         for out in local.outputs:
             if out % pack:
-                yield f"{matrix.module}: {out} outputs per rank do not fill words of {pack}", out % pack, "outputs left over"
+                yield (
+                    f"{matrix.module}: {out} outputs per rank do not fill words of {pack}",
+                    out % pack,
+                    "outputs left over",
+                )
 
 
 def _blocks(matrix: Matrix, block: tuple[int, int], tp: int) -> Iterator[Broken]:

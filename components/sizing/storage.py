@@ -17,6 +17,8 @@ from components.sizing.quantization import Quantization
 HALF = 2
 """Bytes of a 16-bit element."""
 FLOAT32 = 4
+_HOPPER_WIDE_PADDING_UNTIL = 30
+"""Last minor release known to pad gpt-oss so; 0.33 does not."""
 _PREFIXES = re.compile(r"^(model\.language_model\.|language_model\.model\.|language_model\.|model\.)")
 
 
@@ -34,7 +36,7 @@ def _exact_patterns(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[re
 
 
 def layer_specific(quant: Quantization) -> bool:
-    """True where an exclusion names single layers, so that equal layers may differ."""
+    """Return whether an exclusion names single layers, so that equal layers may differ."""
     return any(re.search(r"\d", pattern.replace("lm_head", "")) for pattern in quant.excluded)
 
 
@@ -75,7 +77,7 @@ class Local:
 
 
 def localize(matrix: Matrix, ranks: int) -> Local:
-    """The rank's share of a linear layer."""
+    """Return the rank's share of a linear layer."""
     inputs = matrix.inputs // ranks if matrix.split == "row" else matrix.inputs
     split = ranks if matrix.split == "column" else 1
     return Local(inputs, tuple(part.local(split) for part in matrix.parts))
@@ -124,11 +126,30 @@ def _scale_bytes(local: Local, quant: Quantization, whole_inputs: int) -> int:
     return size
 
 
-def experts_on_rank(experts: Experts, ranks: int, expert_ranks: int) -> tuple[int, int]:
-    """Experts on one rank and the width of each there."""
-    if expert_ranks > 1:
-        return ceil(experts.count / expert_ranks), experts.intermediate
-    return experts.count, experts.intermediate // ranks
+@dataclass(frozen=True)
+class Held:
+    """The routed experts that one rank holds: all of them in slices, or some of them whole."""
+
+    experts: Experts
+    ranks: int
+    """Ranks that each expert is sliced over."""
+    expert_ranks: int = 1
+    """Ranks that the experts are spread over; 1 without expert parallelism."""
+
+    @property
+    def count(self) -> int:
+        """Experts on this rank."""
+        return ceil(self.experts.count / self.expert_ranks)
+
+    @property
+    def slices(self) -> int:
+        """Ranks that share one expert."""
+        return 1 if self.expert_ranks > 1 else self.ranks
+
+    @property
+    def width(self) -> int:
+        """Columns of one expert on this rank."""
+        return self.experts.intermediate // self.slices
 
 
 def refined_block(quant: Quantization, width: int, hidden: int, ranks: int) -> tuple[int, int]:
@@ -140,14 +161,14 @@ def refined_block(quant: Quantization, width: int, hidden: int, ranks: int) -> t
     return (refined, refined) if refined >= 32 else (rows, columns)
 
 
-def mxfp4_padding(hidden: int, width: int, compute_capability: int) -> tuple[int, int]:
-    """Hidden and intermediate size after padding (fused_moe/oracle/mxfp4.py).
+def mxfp4_padding(hidden: int, width: int, compute_capability: int, release: int) -> tuple[int, int]:
+    """Pad an expert's hidden and intermediate size as its MXFP4 kernel wants (fused_moe/oracle/mxfp4.py).
 
-    Hopper's Triton kernels pad the width to 64; Marlin (other GPUs) the width to 128 and the hidden size to 256, as
-    does TensorRT-LLM's kernel on Blackwell.
+    Hopper's Triton kernels pad the width to 64 (to 256 up to 0.30: logs of 13.47 GiB for gpt-oss-20b and 64.38 GiB for
+    gpt-oss-120b); Marlin (other GPUs) the width to 128 and the hidden size to 256, as does TensorRT-LLM on Blackwell.
     """
     if compute_capability // 10 == 9:
-        return hidden, _up(width, 64)
+        return hidden, _up(width, 64 if release > _HOPPER_WIDE_PADDING_UNTIL else 256)
     return _up(hidden, 256), _up(width, 128)
 
 
@@ -155,23 +176,22 @@ def _up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def experts_bytes(
-    experts: Experts, quant: Quantization, ranks: int, expert_ranks: int, compute_capability: int, *, quantized: bool
-) -> int:
+def experts_bytes(held: Held, quant: Quantization, compute_capability: int, release: int, *, quantized: bool) -> int:
     """Bytes of one layer's routed experts on one rank."""
-    count, width = experts_on_rank(experts, ranks, expert_ranks)
-    hidden, ups = experts.hidden, 2 if experts.gated else 1
+    experts = held.experts
+    hidden, width, ups = experts.hidden, held.width, 2 if experts.gated else 1
     if quantized and quant.precision == "mxfp4":
-        hidden, width = mxfp4_padding(hidden, width, compute_capability)
+        hidden, width = mxfp4_padding(hidden, width, compute_capability, release)
     bias = HALF * (ups * width + hidden) if experts.bias else 0
     first, second = Local(hidden, (width,) * ups), Local(width, (hidden,))
+    each = first.inputs * first.total + second.inputs * second.total
     if not quantized:
-        each = HALF * (first.inputs * first.total + second.inputs * second.total)
+        each *= HALF
     elif quant.scale == "block":
-        rows, columns = refined_block(quant, width, hidden, 1 if expert_ranks > 1 else ranks)
-        each = first.inputs * first.total + second.inputs * second.total
-        each += FLOAT32 * (ups * ceil(width / rows) * ceil(hidden / columns) + ceil(hidden / rows) * ceil(width / columns))
+        rows, columns = refined_block(quant, width, hidden, held.slices)
+        each += FLOAT32 * ups * ceil(width / rows) * ceil(hidden / columns)
+        each += FLOAT32 * ceil(hidden / rows) * ceil(width / columns)
     else:
         each = quantized_bytes(first, quant, hidden) + quantized_bytes(second, quant, experts.intermediate)
-    placement = 4 * experts.count if expert_ranks > 1 else 0  # expert_map, int32 per expert
-    return count * (each + bias) + placement
+    placement = FLOAT32 * experts.count if held.expert_ranks > 1 else 0  # expert_map, int32 per expert
+    return held.count * (each + bias) + placement

@@ -22,11 +22,11 @@ _KINDS = {
 
 
 def read_vision(config: Mapping[str, Any], hf_class: str, text: Mapping[str, Any]) -> Vision | None:
-    """The tower's shape, or None for a text model or a tower whose shape no config states."""
+    """Return the tower's shape, or None for a text model or a tower whose shape no config states."""
     section = config.get("vision_config")
     if not isinstance(section, Mapping) or not section:
         return None
-    hidden = _first(section, "hidden_size", "embed_dim", "vt_hidden_size")
+    hidden = _first(section, "embed_dim", "vt_hidden_size", "hidden_size")
     layers = _first(section, "num_hidden_layers", "depth", "vt_num_hidden_layers")
     if not hidden or not layers:
         return None

@@ -5,18 +5,19 @@ the vocabulary padded to 64 rows, rotary caches, KV scales, uneven pipeline stag
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from components.sizing.architecture import Architecture, Rope
-from components.sizing.inventory import Inventory, LayerShape, Matrix, Vector, inventory
+from components.sizing.engine import NEWEST_RELEASE, release
+from components.sizing.inventory import LayerShape, Matrix, Vector, inventory
 from components.sizing.quantization import Quantization
 from components.sizing.storage import (
     FLOAT32,
     HALF,
+    Held,
     experts_bytes,
-    experts_on_rank,
     is_excluded,
     layer_specific,
     matrix_bytes,
@@ -29,6 +30,8 @@ VOCABULARY_PADDING = 64
 """vLLM 0.33.0, model_executor/layers/vocab_parallel_embedding.py."""
 _KV_SCALES = 16
 """Four float32 scales per attention layer, in every model."""
+_NOT_STORED = ("rotary_cache", "kv_scales")
+"""Made by vLLM, in no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,18 @@ def stage_layers(layers: int, stages: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
+@dataclass(frozen=True)
+class Placement:
+    """What decides every tensor's bytes: the model, its format, how it is split and on which GPU and release."""
+
+    arch: Architecture
+    quant: Quantization
+    parallelism: Parallelism
+    compute_capability: int = 90
+    release: int = NEWEST_RELEASE
+    """vLLM's minor release: 0.33.0 is 33."""
+
+
 def rank_weights(
     arch: Architecture,
     quant: Quantization,
@@ -82,100 +97,88 @@ def rank_weights(
     vllm_version: str = "0.33.0",
     index: Mapping[str, Any] | None = None,
 ) -> RankWeights:
-    """Bytes on a GPU of stage ``pp_rank`` (None: the fullest stage).
+    """Count the bytes on a GPU of stage ``pp_rank`` (None: the fullest stage).
 
     ``index`` is a parsed ``model.safetensors.index.json``: its ``total_size`` then replaces the inventory's own total,
-    and the rank keeps its share of it. Raises ValueError for a stage that does not exist.
+    and the rank keeps its share of it. Raises ValueError for a stage that does not exist or an index without a total.
     """
     if pp_rank is not None and not 0 <= pp_rank < parallelism.pp:
         msg = f"pp-rank {pp_rank} does not exist: there are {parallelism.pp} stages, 0 to {parallelism.pp - 1}"
         raise ValueError(msg)
-    if index is not None:
-        return _from_index(arch, quant, parallelism, pp_rank, compute_capability, vllm_version, index)
-    if pp_rank is not None:
-        return _stage(arch, quant, parallelism, pp_rank, compute_capability, vllm_version)
-    stages = [
-        _stage(arch, quant, parallelism, rank, compute_capability, vllm_version) for rank in range(parallelism.pp)
-    ]
-    return max(stages, key=lambda stage: stage.bytes)
+    placement = Placement(arch, quant, parallelism, compute_capability, release(vllm_version))
+    ranks = range(parallelism.pp) if pp_rank is None else (pp_rank,)
+    fullest = max((_stage(placement, rank) for rank in ranks), key=lambda stage: stage.bytes)
+    return fullest if index is None else _scaled(placement, fullest, index)
 
 
 @lru_cache(maxsize=4096)
-def _stage(
-    arch: Architecture, quant: Quantization, parallelism: Parallelism, rank: int, capability: int, version: str
-) -> RankWeights:
+def _stage(placement: Placement, rank: int) -> RankWeights:
+    arch, parallelism = placement.arch, placement.parallelism
     counts = stage_layers(arch.layers, parallelism.pp)
     begin = sum(counts[:rank])
     first, last = rank == 0, rank == parallelism.pp - 1
+    table = vocabulary_bytes(arch, parallelism.tp)
+    shapes = inventory(arch)
+    vectors = (
+        *shapes.stage_vectors,
+        *(shapes.first_vectors if first else ()),
+        *(shapes.final_vectors if last else ()),
+    )
     parts = {
-        "embedding": 0,
-        "lm_head": 0,
+        "embedding": table if first or (last and arch.tied_embeddings) else 0,
+        "lm_head": table if last and not arch.tied_embeddings else 0,
         "attention_and_dense": 0,
         "experts": 0,
-        "norms_and_states": 0,
+        "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in vectors),
         "rotary_cache": sum(_rope_bytes(arch, rope) for rope in (arch.rope, arch.local_rope) if rope),
         "kv_scales": 0,
         "vision": vision_bytes(arch, parallelism.tp) if first and arch.vision else 0,
     }
-    table = vocabulary_bytes(arch, parallelism.tp)
-    shapes = inventory(arch)
-    if first or (last and arch.tied_embeddings):
-        parts["embedding"] = table
-    if last and not arch.tied_embeddings:
-        parts["lm_head"] = table
-    if first:
-        parts["norms_and_states"] += sum(_vector_bytes(vector, parallelism.tp) for vector in shapes.first_vectors)
-    parts["norms_and_states"] += sum(_vector_bytes(vector, parallelism.tp) for vector in shapes.stage_vectors)
-    if last:
-        parts["norms_and_states"] += sum(_vector_bytes(vector, parallelism.tp) for vector in shapes.final_vectors)
-    for sizes, count in _layer_bytes(arch, quant, parallelism, capability, begin, begin + counts[rank]):
+    for sizes, count in _layer_bytes(placement, begin, begin + counts[rank]):
         for name, size in sizes.items():
             parts[name] += size * count
     return RankWeights(sum(parts.values()), parts, rank)
 
 
 def vocabulary_bytes(arch: Architecture, ranks: int) -> int:
-    """One rank's rows of the embedding (or of lm_head), padded to 64 before the split."""
+    """Count one rank's rows of the embedding (or of lm_head), padded to 64 before the split."""
     rows = -(-arch.vocab // VOCABULARY_PADDING) * VOCABULARY_PADDING
     return rows // ranks * arch.hidden * HALF
 
 
-def _layer_bytes(
-    arch: Architecture, quant: Quantization, parallelism: Parallelism, capability: int, begin: int, end: int
-) -> list[tuple[Mapping[str, int], int]]:
+def _layer_bytes(placement: Placement, begin: int, end: int) -> list[tuple[Mapping[str, int], int]]:
     """Sizes of each distinct layer shape with its number of layers in ``begin .. end``."""
     found: list[tuple[Mapping[str, int], int]] = []
-    single = quant.is_quantized and layer_specific(quant)
-    for shape, indices in inventory(arch).shapes:
+    single = placement.quant.is_quantized and layer_specific(placement.quant)
+    for shape, indices in inventory(placement.arch).shapes:
         inside = [index for index in indices if begin <= index < end]
         if not inside:
             continue
         if single:
-            found += [(_shape_bytes(arch, shape, quant, parallelism, capability, index), 1) for index in inside]
+            found += [(_shape_bytes(placement, shape, index), 1) for index in inside]
         else:
-            found.append((_shape_bytes(arch, shape, quant, parallelism, capability, indices[0]), len(inside)))
+            found.append((_shape_bytes(placement, shape, indices[0]), len(inside)))
     return found
 
 
-@lru_cache(maxsize=4096)
-def _shape_bytes(
-    arch: Architecture, shape: LayerShape, quant: Quantization, parallelism: Parallelism, capability: int, layer: int
-) -> Mapping[str, int]:
+@lru_cache(maxsize=8192)
+def _shape_bytes(placement: Placement, shape: LayerShape, layer: int) -> Mapping[str, int]:
+    quant, parallelism = placement.quant, placement.parallelism
     dense = sum(
         matrix_bytes(matrix, quant, parallelism.tp, quantized=is_quantized(matrix, quant, layer))
         for matrix in shape.matrices
     )
     experts = 0
     if shape.experts:
-        experts = experts_bytes(
-            shape.experts, quant, parallelism.tp * parallelism.dp, expert_ranks(parallelism), capability,
-            quantized=experts_quantized(shape, quant, layer),
-        )  # fmt: skip
+        held = Held(shape.experts, parallelism.tp * parallelism.dp, expert_ranks(parallelism))
+        quantized = experts_quantized(shape, quant, layer)
+        experts = experts_bytes(held, quant, placement.compute_capability, placement.release, quantized=quantized)
+    loaded = 0 if placement.arch.mla else _loaded_kv_scales(quant)
     return {
         "attention_and_dense": dense,
         "experts": experts,
         "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in shape.vectors),
-        "kv_scales": _KV_SCALES + (0 if arch.mla else _loaded_kv_scales(quant)) if shape.attention else 0,
+        "kv_scales": _KV_SCALES + loaded if shape.attention else 0,
     }
 
 
@@ -208,7 +211,7 @@ def _vector_bytes(vector: Vector, ranks: int) -> int:
 
 
 def _rope_bytes(arch: Architecture, rope: Rope) -> int:
-    """The cosine and sine table that all layers of one rotary variant share."""
+    """Count the cosine and sine table that all layers of one rotary variant share."""
     positions, element = arch.max_positions, HALF
     if rope.kind == "yarn":  # yarn_scaling_rope.py keeps float32
         positions, element = int(rope.original_max_positions * rope.factor), FLOAT32
@@ -221,27 +224,16 @@ def _rope_bytes(arch: Architecture, rope: Rope) -> int:
     return positions * rope.rotary_dim * element
 
 
-def _from_index(
-    arch: Architecture,
-    quant: Quantization,
-    parallelism: Parallelism,
-    pp_rank: int | None,
-    capability: int,
-    version: str,
-    index: Mapping[str, Any],
-) -> RankWeights:
+def _scaled(placement: Placement, rank: RankWeights, index: Mapping[str, Any]) -> RankWeights:
+    """Scale a rank to the checkpoint's real size: what is not stored (rotary cache, KV scales) stays as it is."""
     metadata = index.get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
     if not isinstance(total, int | float) or total <= 0:
         msg = "the safetensors index has no metadata.total_size"
         raise ValueError(msg)
-    whole = _stage(arch, quant, Parallelism(), 0, capability, version)
-    rank = rank_weights(arch, quant, parallelism, pp_rank=pp_rank, compute_capability=capability, vllm_version=version)
-    stored = whole.bytes - whole.parts["rotary_cache"] - whole.parts["kv_scales"]
-    scale = float(total) / stored
-    parts = {
-        name: size if name in {"rotary_cache", "kv_scales"} else round(size * scale) for name, size in rank.parts.items()
-    }
+    whole = _stage(replace(placement, parallelism=Parallelism()), 0)
+    factor = float(total) / sum(size for name, size in whole.parts.items() if name not in _NOT_STORED)
+    parts = {name: size if name in _NOT_STORED else round(size * factor) for name, size in rank.parts.items()}
     return RankWeights(sum(parts.values()), parts, rank.pp_rank)
 
 
@@ -249,21 +241,20 @@ def _from_index(
 def traffic(
     arch: Architecture, quant: Quantization, parallelism: Parallelism, compute_capability: int = 90
 ) -> WeightTraffic:
-    """Bytes and flops of one decoding step, over all pipeline stages."""
-    shapes: Inventory = inventory(arch)
+    """Count the bytes and flops of one decoding step, over all pipeline stages."""
+    placement = Placement(arch, quant, parallelism, compute_capability)
     dense = vocabulary_bytes(arch, parallelism.tp)
-    for sizes, count in _layer_bytes(arch, quant, parallelism, compute_capability, 0, arch.layers):
+    for sizes, count in _layer_bytes(placement, 0, arch.layers):
         dense += count * (sizes["attention_and_dense"] + sizes["norms_and_states"])
     flops = 2 * arch.vocab * arch.hidden
     expert_bytes = expert_flops = experts = per_token = moe_layers = 0
-    for shape, indices in shapes.shapes:
+    for shape, indices in inventory(arch).shapes:
         flops += len(indices) * sum(2 * matrix.inputs * matrix.outputs for matrix in shape.matrices)
         if shape.experts is None:
             continue
         moe_layers += len(indices)
         experts, per_token = shape.experts.count, shape.experts.per_token
-        held, _ = experts_on_rank(shape.experts, parallelism.tp * parallelism.dp, expert_ranks(parallelism))
-        layer = _shape_bytes(arch, shape, quant, parallelism, compute_capability, indices[0])
-        expert_bytes = layer["experts"] // held
+        held = Held(shape.experts, parallelism.tp * parallelism.dp, expert_ranks(parallelism))
+        expert_bytes = _shape_bytes(placement, shape, indices[0])["experts"] // held.count
         expert_flops = 2 * shape.experts.hidden * shape.experts.intermediate * (3 if shape.experts.gated else 2)
     return WeightTraffic(dense, expert_bytes, experts, per_token, moe_layers, flops, expert_flops)
