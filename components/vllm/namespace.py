@@ -28,7 +28,8 @@ class ServingNamespace(pulumi.ComponentResource):
     namespace_name: pulumi.Output[str]
 
     def __init__(self, name: str, args: ServingNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("llm-serving:index:ServingNamespace", name, {**args}, opts)
+        # The credentials are left out: the only place that holds them is the Secret.
+        super().__init__("llm-serving:index:ServingNamespace", name, {"namespace": args["namespace"]}, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace = k8s.core.v1.Namespace(f"{name}-namespace", **namespace_manifest(args["namespace"]), opts=child)
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace])

@@ -109,7 +109,7 @@ def test_tags_and_boundary_reach_what_they_are_for() -> None:
     """Prevents costs without an owner, and roles that an account's rules refuse."""
     boundary = "arn:aws:iam::123456789012:policy/boundary"
     made = deployed({**VALID, "tags": {"team": "llm"}, "permissionsBoundary": boundary})
-    assert made.one("pulumi:providers:aws").inputs["defaultTags"]["tags"]["team"] == "llm"
+    assert json.loads(made.one("pulumi:providers:aws").inputs["defaultTags"])["tags"]["team"] == "llm"
     roles = made.of_type("aws:iam/role:Role")
     assert roles
     assert {role.inputs.get("permissionsBoundary") for role in roles} == {boundary}
