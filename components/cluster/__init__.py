@@ -1,5 +1,6 @@
 """The EKS cluster: control plane, add-ons, system nodes, access, and the provider that reaches it."""
 
 from components.cluster.cluster import Cluster, ClusterArgs, SystemNodesArgs
+from components.cluster.existing import ExistingCluster, ExistingClusterArgs
 
-__all__ = ["Cluster", "ClusterArgs", "SystemNodesArgs"]
+__all__ = ["Cluster", "ClusterArgs", "ExistingCluster", "ExistingClusterArgs", "SystemNodesArgs"]

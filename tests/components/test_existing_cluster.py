@@ -1,0 +1,83 @@
+"""A cluster that somebody else owns."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.cluster import ExistingCluster, ExistingClusterArgs
+from components.cluster.existing import kubeconfig
+from components.karpenter import Karpenter
+from offline.eks_cloud import EksCloud
+from offline.harness import deploy
+
+ISSUER = "https://oidc.eks.us-east-1.amazonaws.com/id/THEIRS"
+
+
+class TheirCloud(EksCloud):
+    """An account in which the cluster exists."""
+
+    def invoke(self, token: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer the look-up of the cluster as EKS does."""
+        if token != "aws:eks/getCluster:getCluster":  # noqa: S105 - a function's name
+            return super().invoke(token, args)
+        return {
+            "id": args["name"],
+            "name": args["name"],
+            "arn": f"arn:aws:eks:us-east-1:123456789012:cluster/{args['name']}",
+            "endpoint": "https://theirs.eks.amazonaws.com",
+            "version": "1.35",
+            "certificateAuthorities": [{"data": "Q0E="}],
+            "identities": [{"oidcs": [{"issuer": ISSUER}]}],
+            "vpcConfig": {"clusterSecurityGroupId": "sg-theirs", "vpcId": "vpc-theirs"},
+        }
+
+
+def program() -> None:
+    """Put Karpenter into an existing cluster."""
+    args: ExistingClusterArgs = {"cluster_name": "theirs", "region": "us-east-1"}
+    cluster = ExistingCluster("cluster", args)
+    Karpenter(
+        "karpenter",
+        {
+            "cluster_name": cluster.cluster_name,
+            "region": "us-east-1",
+            "account_id": "123456789012",
+            "node_needs_cni_policy": True,
+        },
+        opts=pulumi.ResourceOptions(providers=[cluster.kubernetes]),
+    )
+
+
+def test_somebody_elses_cluster_is_read_and_never_touched() -> None:
+    """Prevents that destroy, or a changed setting, reaches a cluster that other teams live in."""
+    made = deploy(program, cloud=TheirCloud())
+    theirs = ("eks:", "aws:eks/cluster", "aws:eks/addon", "aws:ec2/")
+    assert not [r for r in made.resources if r.type.startswith(theirs)]
+    outputs = made.component_outputs[next(r.urn for r in made.components() if r.name == "cluster")]
+    assert outputs["securityGroupId"] == "sg-theirs"
+    assert outputs["vpcId"] == "vpc-theirs"
+    assert outputs["kubernetesVersion"] == "1.35"
+    assert made.one("pulumi:providers:kubernetes").inputs["clusterIdentifier"] == ISSUER
+
+
+def test_nodes_carry_network_permissions_where_the_plugin_has_none() -> None:
+    """Prevents Karpenter's nodes that never become Ready in a cluster whose network plugin uses the node's role."""
+    made = deploy(program, cloud=TheirCloud())
+    attached = made.of_type("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert any(str(r.inputs["policyArn"]).endswith("AmazonEKS_CNI_Policy") for r in attached)
+
+
+def test_the_kubeconfig_holds_no_credential() -> None:
+    """Prevents tokens in the state: the provider asks the aws command each time."""
+    config = json.loads(
+        kubeconfig(
+            "theirs", region="us-east-1", endpoint="https://e", certificate_authority="Q0E=", profile="p", role_arn="r"
+        )
+    )
+    user = config["users"][0]["user"]
+    assert set(user) == {"exec"}
+    assert user["exec"]["args"][-2:] == ["--role-arn", "r"]
+    assert user["exec"]["env"] == [{"name": "AWS_PROFILE", "value": "p"}]
+    assert config["clusters"][0]["cluster"]["server"] == "https://e"
