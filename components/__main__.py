@@ -6,17 +6,17 @@ from pathlib import Path
 # Run as `python components`, the package's parent is not on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pulumi.provider.experimental import component_provider_host  # noqa: E402
+from pulumi.provider.experimental import component_provider_host
 
-from components.cluster import Cluster, ExistingCluster  # noqa: E402
-from components.efa_device_plugin import EfaDevicePlugin  # noqa: E402
-from components.gpu_operator import GpuOperator  # noqa: E402
-from components.karpenter import CpuNodePool, GpuNodePool, Karpenter  # noqa: E402
-from components.model_cache import ModelCache, ModelPreload  # noqa: E402
-from components.model_sizing import ModelSizing  # noqa: E402
-from components.network import Network  # noqa: E402
-from components.pod_identity import PodIdentity  # noqa: E402
-from components.vllm import ServingNamespace, VllmModel  # noqa: E402
+from components.cluster import Cluster, ExistingCluster
+from components.efa_device_plugin import EfaDevicePlugin
+from components.gpu_operator import GpuOperator
+from components.karpenter import CpuNodePool, GpuNodePool, Karpenter
+from components.model_cache import ModelCache, ModelPreload
+from components.model_sizing import ModelSizing
+from components.network import Network
+from components.pod_identity import PodIdentity
+from components.vllm import ServingNamespace, VllmModel
 
 COMPONENTS = [
     Cluster,
@@ -36,4 +36,4 @@ COMPONENTS = [
 ]
 
 if __name__ == "__main__":
-    component_provider_host(name="llm-serving", components=COMPONENTS, version="0.1.0")
+    component_provider_host(name="llm-serving", components=COMPONENTS)
