@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from components.sizing.latency import constants
 from tests.accuracy import memory, oracle, timing
 from tests.accuracy.explanations import LATENCY, MEMORY, UNEXPLAINED
 from tests.accuracy.memory import Called, Case
@@ -193,6 +194,8 @@ def _latency() -> str:
         + _reading(with_hits)
         + table(("", "rows", "TPOT", "bias", "TPOT with prefix hits", "TTFT"), rows)
         + f"\n{inside} of {total} published times per token lie in the predicted band.\n"
+        + "\nConstants fitted without a group, errors on that group (`python -m tests.accuracy.refit`):\n\n"
+        + table(("left out", "TPOT", "TPOT with prefix hits", "TTFT"), _validation())
         + "\nWorst times per token:\n\n"
         + _slowest(as_given)
         + "\nWorst times to the first token:\n\n"
@@ -200,6 +203,12 @@ def _latency() -> str:
         + "\nNot compared:\n\n"
         + table(("row", "why"), left)
     )
+
+
+def _validation() -> Iterable[Sequence[str]]:
+    names = ("tpot", "tpot_with_hits", "ttft")
+    for group, found in constants.document()["validation"]["left_out"].items():
+        yield (f"one {group} at a time", *(_percent(found[name], 1) for name in names))
 
 
 def _reading(with_hits: Sequence[Timed]) -> str:
