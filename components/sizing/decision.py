@@ -7,6 +7,8 @@ from typing import Any
 from components.sizing.host import Loader
 from components.sizing.types import Assumption, Band, CapacityType, Rejection
 
+GIB_DECIMALS = 4
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -77,8 +79,11 @@ class Decision:
         return self.usd_per_hour / self.replicas
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data under the plan's keys."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """Return plain data under the plan's keys; GiB to four decimals."""
+        document = {key: _plain(value) for key, value in asdict(self).items()}
+        document["memory"] = {line: round(gib, GIB_DECIMALS) for line, gib in self.memory.items()}
+        document["weights_gib_total"] = round(self.weights_gib_total, GIB_DECIMALS)
+        return document
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Recommendation:
     """Every other candidate, closest first."""
     cheaper_outside: Decision | None
     """The best choice with all families allowed, where it costs less than the chosen one."""
+    quantized: Decision | None
+    """What a checkpoint of fewer bits would need, where the allowed ones need several nodes or fit nowhere."""
     assumptions: tuple[Assumption, ...]
     bands: Mapping[str, Band]
     engine: str
@@ -103,6 +110,7 @@ class Recommendation:
             "chosen": None if self.chosen is None else self.chosen.to_json(),
             "alternatives": [each.to_json() for each in self.alternatives],
             "cheaper_outside": None if self.cheaper_outside is None else self.cheaper_outside.to_json(),
+            "quantized": None if self.quantized is None else self.quantized.to_json(),
             "rejected": [asdict(each) for each in self.rejected],
             "assumptions": [asdict(each) for each in self.assumptions],
             "bands": {metric: asdict(band) for metric, band in self.bands.items()},

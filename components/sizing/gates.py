@@ -139,15 +139,18 @@ def estimated(plan: Plan, asked: Requirement, options: EngineOptions) -> Estimat
     )
 
 
-def room_for(plan: Plan, asked: Requirement, sequences: int) -> Room:
-    """Return what is left for the KV cache with so many sequences."""
-    options = asked.options(sequences, plan.kv_cache_dtype, utilization(plan, asked))
+def room_for(plan: Plan, asked: Requirement, sequences: int, context: int | None = None) -> Room:
+    """Return what is left for the KV cache with so many sequences, and what that holds.
+
+    ``context`` is the full length in tokens; None: what the search must hold.
+    """
+    length = context or asked.searched_model_len
+    options = replace(asked.options(sequences, plan.kv_cache_dtype, utilization(plan, asked)), max_model_len=length)
     memory = estimated(plan, asked, options)
     layout, safe = memory.layout, memory.safe
     if layout is None or safe is None:
         msg = f"an illegal plan reached the memory gate: {'; '.join(memory.reasons)}"
         raise ValueError(msg)
-    length = asked.searched_model_len
     caching = [(stage, size) for stage, size in zip(memory.stages, layout.bytes_per_block, strict=True) if size]
     stage, block_bytes = min(caching, key=lambda pair: pair[0].kv_safe / pair[1])
     budget = explain.Budget(

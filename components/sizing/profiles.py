@@ -14,10 +14,10 @@ from typing import Any, get_args
 from components.sizing import catalog
 from components.sizing.decision import Decision
 from components.sizing.estimate import Estimate
-from components.sizing.gates import NULL_BLOCK, SEQUENCES_MAX, Fit, estimated, evaluate
+from components.sizing.gates import NULL_BLOCK, SEQUENCES_MAX, Fit, estimated, evaluate, room_for
 from components.sizing.plans import Plan
 from components.sizing.requirement import Requirement
-from components.sizing.types import EngineOptions, Parallelism, Profile
+from components.sizing.types import Parallelism, Profile
 
 CONTEXT_STEP = 1024
 """Contexts are rounded down to a multiple of this, so that a small change of memory does not change them."""
@@ -65,9 +65,10 @@ class Shape:
 
 def shape(asked: Requirement, fit: Fit, profile: Profile) -> Shape:
     """Return what a profile makes of a plan that satisfies the requirement."""
-    options = replace(fit.options, max_model_len=_context(asked, fit, profile))
+    context = _context(asked, fit, profile)
+    options = replace(fit.options, max_model_len=context)
     if profile == "burst":
-        options = replace(options, max_num_seqs=_most_sequences(asked, fit, options))
+        options = replace(options, max_num_seqs=_most_sequences(asked, fit, context))
     return Shape(profile, estimated(fit.plan, asked, options))
 
 
@@ -101,16 +102,11 @@ def _context(asked: Requirement, fit: Fit, profile: Profile) -> int:
     return max(asked.request_tokens, _largest(holds, most // CONTEXT_STEP) * CONTEXT_STEP)
 
 
-def _most_sequences(asked: Requirement, fit: Fit, options: EngineOptions) -> int:
+def _most_sequences(asked: Requirement, fit: Fit, context: int) -> int:
     """Double the sequences while the safe KV cache holds that many requests of the load."""
-    sequences = options.max_num_seqs or 1
-    bound = asked.max_sequences or SEQUENCES_MAX
-    while 2 * sequences <= bound:
-        memory = estimated(fit.plan, asked, replace(options, max_num_seqs=2 * sequences))
-        if memory.layout is None or memory.safe is None or not memory.safe.fits_one:
-            break
-        each = memory.layout.blocks_per_request(asked.request_tokens, memory.options)
-        if 2 * sequences * each > memory.safe.blocks - NULL_BLOCK:
+    sequences = fit.options.max_num_seqs or 1
+    while 2 * sequences <= (asked.max_sequences or SEQUENCES_MAX):
+        if room_for(fit.plan, asked, 2 * sequences, context).requests < 2 * sequences:
             break
         sequences *= 2
     return sequences

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 
 from components.sizing import catalog, host, prices, profiles, quality
 from components.sizing.decision import Decision, Recommendation
@@ -24,6 +25,8 @@ ALTERNATIVES = 5
 """Other plans that a recommendation shows."""
 CLOSEST = 12
 """Refusals that a decision carries; the recommendation has them all."""
+FEWER_BITS = ("fp8", "awq-int4")
+"""Formats that are suggested where 16 bit needs several nodes or fits nowhere, the least loss first."""
 
 
 def recommend(asked: Requirement) -> Recommendation:
@@ -46,11 +49,38 @@ def recommend(asked: Requirement) -> Recommendation:
         alternatives=tuple(_decision(asked, each, found.allowed, ()) for each in others),
         rejected=tuple(rejected),
         cheaper_outside=_cheaper_outside(asked, found, best),
+        quantized=_quantized(asked, chosen),
         assumptions=chosen.assumptions if chosen else tuple(_assumptions(asked)),
         bands=chosen.bands if chosen else {},
         engine=chosen.engine if chosen else "",
-        warnings=prices.warnings(asked.region, asked.today or dt.datetime.now(dt.UTC).date()),
+        warnings=tuple(_warnings(asked, chosen)),
     )
+
+
+def _warnings(asked: Requirement, chosen: Decision | None) -> Iterator[str]:
+    """Yield what a reader must know before relying on the choice."""
+    yield from prices.warnings(asked.region, asked.today or dt.datetime.now(dt.UTC).date())
+    missing = [zone for zone in asked.zones if chosen is not None and zone not in chosen.zones]
+    if chosen is not None and missing:
+        yield f"{chosen.instance_type} is not offered in {', '.join(missing)}: only in {', '.join(chosen.zones)}"
+    if chosen is not None and chosen.load_strategy == "lazy":
+        yield (
+            f"{chosen.instance_type} has no memory to prefetch {chosen.weights_gib_total:.1f} GiB of weights: they are "
+            "read as they are needed, and the start is slower"
+        )
+
+
+def _quantized(asked: Requirement, chosen: Decision | None) -> Decision | None:
+    """Return what fewer bits would need, on one node: quality is the user's to trade, so it is only said."""
+    if asked.precisions or (chosen is not None and chosen.nodes == 1):
+        return None
+    if asked.arch.checkpoint_precision.weight_bits < quality.FULL_PRECISION_BITS:
+        return None
+    for precision in FEWER_BITS:
+        fewer = recommend(replace(asked, precisions=(precision,), max_nodes=1)).chosen
+        if fewer is not None:
+            return fewer
+    return None
 
 
 def _rejections(asked: Requirement, found: Found, ranked: list[Candidate], best: Candidate | None) -> list[Rejection]:

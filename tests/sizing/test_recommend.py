@@ -123,6 +123,33 @@ def test_quantizes_before_adding_nodes_and_says_what_that_costs() -> None:
     assert any(each.name == "quality" for each in chosen.assumptions)
 
 
+def test_fewer_bits_are_suggested_where_sixteen_need_several_nodes() -> None:
+    """Prevents a second node for want of a hint, and a quantization that nobody asked for."""
+    answer = recommend(requirement("llama3.1-405b", families=("p5",), max_model_len=8192, max_nodes=2))
+    assert answer.chosen is not None
+    assert answer.quantized is not None
+    assert (answer.chosen.precision, answer.chosen.nodes) == ("bf16", 2)
+    assert (answer.quantized.precision, answer.quantized.nodes) == ("fp8", 1)
+    assert recommend(prod_8b()).quantized is None
+
+
+def test_zones_without_the_type_are_named() -> None:
+    """Prevents a cluster whose GPU pods silently share one zone."""
+    answer = recommend(prod_70b(families=("g7e",), zones=("us-east-1a", "us-east-1b")))
+    assert answer.chosen is not None
+    assert answer.chosen.zones == ("us-east-1a",)
+    assert any("us-east-1b" in each for each in answer.warnings)
+
+
+def test_a_host_without_room_for_the_page_cache_reads_lazily() -> None:
+    """Prevents paying for a larger host only to prefetch, and a request that no node can give."""
+    answer = recommend(requirement("llama3.1-70b-ctfp8", 8, families=("g7e",), max_model_len=8192, tpot_ms=120.0))
+    assert answer.chosen is not None
+    assert (answer.chosen.instance_type, answer.chosen.load_strategy) == ("g7e.2xlarge", "lazy")
+    assert any("prefetch" in each for each in answer.warnings)
+    assert recommend(prod_8b()).chosen.load_strategy == "prefetch"  # type: ignore[union-attr]
+
+
 def test_quality_is_not_traded_for_nothing() -> None:
     """Prevents 4-bit weights or an FP8 cache where 16 bit costs the same."""
     chosen = recommend(prod_8b(precisions=("awq-int4", "bf16"))).chosen

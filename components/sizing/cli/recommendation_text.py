@@ -27,6 +27,8 @@ def _lines(answer: Recommendation, profiles: Sequence[Shape]) -> Iterator[str]:
         yield from _profiles(profiles)
     if answer.cheaper_outside is not None:
         yield from _outside(answer.cheaper_outside, chosen)
+    if answer.quantized is not None:
+        yield from _quantized(answer.quantized)
     yield from _rejections(answer)
     for warning in answer.warnings:
         yield f"Warning: {warning}"
@@ -115,6 +117,14 @@ def _outside(outside: Decision, chosen: Decision | None) -> Iterator[str]:
     yield (
         f"Outside the allowed families: {outside.instance_type} TP {outside.tp} would cost "
         f"${outside.usd_per_hour:.2f}/h{saved}; allow {family} to use it."
+    )
+    yield ""
+
+
+def _quantized(fewer: Decision) -> Iterator[str]:
+    yield (
+        f"With a checkpoint in {fewer.precision}: {fewer.replicas} × {fewer.instance_type} TP {fewer.tp} for "
+        f"${fewer.usd_per_hour:.2f}/h. {fewer.quality}"
     )
     yield ""
 
