@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from components.sizing.latency import constants
-from tests.accuracy import memory, oracle, timing
-from tests.accuracy.explanations import LATENCY, MEMORY, UNEXPLAINED
+from tests.accuracy import explanations, memory, oracle, timing
 from tests.accuracy.memory import Called, Case
 from tests.accuracy.peers import PEERS
 from tests.accuracy.speeds import REPLAYED_HIT_RATE, speeds
@@ -93,7 +92,10 @@ def _column(
 def _weights() -> str:
     cases = memory.weights_cases()
     worst = sorted(cases, key=lambda case: -abs(case.relative))[:WORST]
-    rows = ((c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", _signed(c.relative), _why(c)) for c in worst)
+    rows = (
+        (c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", _signed(c.relative), explanations.weights(c))
+        for c in worst
+    )
     return "## Weights\n\nWorst cases, GiB per GPU.\n\n" + table(
         ("start-up", "logged", "planned", "error", "why"), rows
     )
@@ -106,7 +108,10 @@ def _kv() -> str:
     by_gpu = (_kv_row(gpu, _of_gpu(expected, gpu), _of_gpu(safe, gpu)) for gpu in gpus)
     head = ("start-ups", "expected, mean absolute", "bias", "worst", "safe > logged + 0.10", "safe, worst")
     worst = sorted(memory.strict(expected), key=lambda case: -abs(case.error))[:WORST]
-    rows = ((c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", f"{c.error:+.2f}", _why(c)) for c in worst)
+    rows = (
+        (c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", f"{c.error:+.2f}", explanations.kv(c))
+        for c in worst
+    )
     return (
         "## KV cache\n\nGiB per GPU, by vLLM release:\n\n"
         + table(("vLLM", *head), eras)
@@ -122,7 +127,10 @@ def _excess(safe: Sequence[Case]) -> str:
     found = memory.over_promises(safe)
     if not found:
         return "\nThe safe value over-promises nowhere.\n"
-    rows = ((c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", f"{c.error:+.2f}", _why(c)) for c in found)
+    rows = (
+        (c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", f"{c.error:+.2f}", explanations.kv(c))
+        for c in found
+    )
     return "\nSafe value above what was logged by more than 0.10:\n\n" + table(
         ("start-up", "logged", "safe", "error", "why"), rows
     )
@@ -145,7 +153,9 @@ def _kv_row(name: str, expected: Sequence[Case], safe: Sequence[Case]) -> tuple[
 def _verdicts() -> str:
     called = memory.verdicts()
     wrong = [
-        (each.startup.label, each.startup.row["outcome"], each.said, _cause(each)) for each in called if not each.right
+        (each.startup.label, each.startup.row["outcome"], each.said, explanations.verdict(each))
+        for each in called
+        if not each.right
     ]
     listed = (
         (each.label, each.row["outcome_detail"] or each.row["outcome"], why) for each, why in memory.undecidable()
@@ -230,7 +240,7 @@ def _slowest(cases: Sequence[Timed]) -> str:
                 f"{each.measured:.1f}",
                 f"{each.predicted:.1f}",
                 _signed(each.relative),
-                LATENCY.get(each.speed.label, UNEXPLAINED),
+                explanations.latency(each.speed),
             )
             for each in worst
         ),
@@ -252,14 +262,6 @@ def _gpu_of(case: Timed) -> str:
 def _load_of(case: Timed) -> str:
     count = case.speed.load.concurrency
     return "1 at once" if count == 1 else "2 to 8 at once" if count <= 8 else "more than 8 at once"
-
-
-def _why(case: Case) -> str:
-    return MEMORY.get(case.startup.id, UNEXPLAINED)
-
-
-def _cause(called: Called) -> str:
-    return MEMORY.get(called.startup.id, UNEXPLAINED)
 
 
 def _percent(value: float | None, digits: int) -> str:
