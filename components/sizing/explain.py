@@ -123,11 +123,6 @@ def host_too_small(resource: str, actual: float, limit: float, unit: str) -> Ref
     return Refusal("host", actual, limit, unit, detail)
 
 
-def too_many_nodes(nodes: int, allowed: int) -> Refusal:
-    """Refuse: a replica would span more nodes than allowed."""
-    return Refusal("policy", nodes, allowed, "nodes per replica", f"a replica over {nodes} nodes")
-
-
 def no_efa(name: str, interfaces: int) -> Refusal:
     """Refuse: pipeline stages on several nodes need EFA."""
     return Refusal("capability", interfaces, 1, "EFA interfaces", f"stages on several nodes need EFA, {name} has none")

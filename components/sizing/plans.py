@@ -31,12 +31,6 @@ def within_node(most_gpus: int, *, supports_pp: bool) -> Iterator[tuple[Parallel
         yield tuple(shape for shape in shapes if shape.pp == 1 or supports_pp)
 
 
-def over_nodes(node_gpus: int, max_nodes: int) -> Iterator[tuple[Parallelism, int]]:
-    """Yield one pipeline stage per node with TP over the whole node, and the number of nodes."""
-    for nodes in range(2, max_nodes + 1):
-        yield Parallelism(tp=node_gpus, pp=nodes), nodes
-
-
 def _powers_of_two(most: int) -> Iterator[int]:
     value = 1
     while value <= most:

@@ -26,13 +26,18 @@ class Found:
 
 
 def search(asked: Requirement) -> Found:
-    """Go through one node first; several nodes only where no single one satisfies and the requirement allows them."""
+    """Go through one node first, then as few nodes as satisfy, up to what the requirement allows.
+
+    Outside the allowed families only one node is looked at: a hint to allow a family should not need several.
+    """
     found = Found()
     for gpu, hosts in _hosts_by_gpu(asked, found).items():
         _search_gpu(asked, gpu, hosts, found)
-    if not found.allowed and asked.max_nodes > 1:
+    nodes = 2
+    while not found.allowed and nodes <= asked.max_nodes and asked.arch.supports_pp:
         for gpu, hosts in _hosts_by_gpu(asked, None).items():
-            _search_nodes(asked, gpu, hosts, found)
+            _search_nodes(asked, gpu, nodes, [each for each in hosts if _is_allowed(asked, each)], found)
+        nodes += 1
     return found
 
 
@@ -86,15 +91,14 @@ def _cannot_cost_less(fit: Fit, asked: Requirement) -> bool:
     return asked.objective == "hourly" and fit.replicas == asked.replicas_min
 
 
-def _search_nodes(asked: Requirement, gpu: Gpu, hosts: list[InstanceType], found: Found) -> None:
-    if not asked.arch.supports_pp:
-        return
+def _search_nodes(asked: Requirement, gpu: Gpu, nodes: int, hosts: list[InstanceType], found: Found) -> None:
+    """Try one pipeline stage per node, with TP over all of the node's GPUs."""
     for count in sorted({each.gpu_count for each in hosts}):
         same = [each for each in hosts if each.gpu_count == count]
-        for parallelism, nodes in plans.over_nodes(count, asked.max_nodes):
-            for quant in asked.quantizations():
-                variants = [Plan(gpu, quant, parallelism, nodes, dtype) for dtype in asked.kv_cache_dtypes]
-                _try_hosts(asked, variants, same, found)
+        for quant in asked.quantizations():
+            parallelism = Parallelism(tp=count, pp=nodes)
+            variants = [Plan(gpu, quant, parallelism, nodes, dtype) for dtype in asked.kv_cache_dtypes]
+            _try_hosts(asked, variants, same, found)
 
 
 def _try_hosts(asked: Requirement, variants: list[Plan], hosts: list[InstanceType], found: Found) -> list[Candidate]:
