@@ -92,10 +92,7 @@ def _column(
 def _weights() -> str:
     cases = memory.weights_cases()
     worst = sorted(cases, key=lambda case: -abs(case.relative))[:WORST]
-    rows = (
-        (c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", _signed(c.relative), explanations.weights(c))
-        for c in worst
-    )
+    rows = (_case_row(case, _signed(case.relative), explanations.weights(case)) for case in worst)
     return "## Weights\n\nWorst cases, GiB per GPU.\n\n" + table(
         ("start-up", "logged", "planned", "error", "why"), rows
     )
@@ -108,10 +105,7 @@ def _kv() -> str:
     by_gpu = (_kv_row(gpu, _of_gpu(expected, gpu), _of_gpu(safe, gpu)) for gpu in gpus)
     head = ("start-ups", "expected, mean absolute", "bias", "worst", "safe > logged + 0.10", "safe, worst")
     worst = sorted(memory.strict(expected), key=lambda case: -abs(case.error))[:WORST]
-    rows = (
-        (c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", f"{c.error:+.2f}", explanations.kv(c))
-        for c in worst
-    )
+    rows = (_case_row(case, f"{case.error:+.2f}", explanations.kv(case)) for case in worst)
     return (
         "## KV cache\n\nGiB per GPU, by vLLM release:\n\n"
         + table(("vLLM", *head), eras)
@@ -127,13 +121,14 @@ def _excess(safe: Sequence[Case]) -> str:
     found = memory.over_promises(safe)
     if not found:
         return "\nThe safe value over-promises nowhere.\n"
-    rows = (
-        (c.startup.label, f"{c.measured:.2f}", f"{c.predicted:.2f}", f"{c.error:+.2f}", explanations.kv(c))
-        for c in found
-    )
+    rows = (_case_row(case, f"{case.error:+.2f}", explanations.kv(case)) for case in found)
     return "\nSafe value above what was logged by more than 0.10:\n\n" + table(
         ("start-up", "logged", "safe", "error", "why"), rows
     )
+
+
+def _case_row(case: Case, error: str, why: str) -> tuple[str, ...]:
+    return case.startup.label, f"{case.measured:.2f}", f"{case.predicted:.2f}", error, why
 
 
 def _kv_row(name: str, expected: Sequence[Case], safe: Sequence[Case]) -> tuple[str, ...]:
