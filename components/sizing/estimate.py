@@ -4,7 +4,6 @@ Two values always: *expected* is what vLLM will probably log, *safe* is what a p
 the expected value; where only the safe one falls short the reasons say so.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -12,33 +11,19 @@ from typing import Any
 
 from components.sizing import latency
 from components.sizing.assumptions import of_deployment
+from components.sizing.budget import Stage, stages
 from components.sizing.deployment import Deployment
 from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, resolve
 from components.sizing.kv import KvCapacity, KvLayout, capacity, kv_layout, longest_request
 from components.sizing.legality import illegal_reasons
-from components.sizing.overheads import GIB, Overheads, Weights, overheads
+from components.sizing.overheads import GIB
 from components.sizing.types import Assumption, Verdict
-from components.sizing.weights import RankWeights, rank_weights
+from components.sizing.verdict import DOUBT_GIB, verdict
 
 __all__ = ["Deployment", "Estimate", "Stage", "estimate"]
 
-KV_BYTES_FLAG = "--kv-cache-memory-bytes"
-"""In ``EngineOptions.extra``: the budget came from vLLM's own flag, so it must also fit beside the weights."""
-_STATE_CHECK_SINCE = 28
-"""``max_num_seqs exceeds available Mamba cache blocks``: seen with 0.30; a 0.27.1 server started with fewer blocks."""
 _GIB_DECIMALS = 4
 _RATIO_DECIMALS = 6
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Memory of one GPU of one pipeline stage, bytes."""
-
-    weights: RankWeights
-    overheads: Overheads
-    kv_expected: int
-    """Negative where the terms exceed the budget, as vLLM logs it."""
-    kv_safe: int
 
 
 @dataclass(frozen=True)
@@ -186,54 +171,33 @@ def estimate(deployment: Deployment) -> Estimate:
     options = resolve(asked, deployment.gpu, deployment.memory_expected_gib, arch, parallelism)
     layout = kv_layout(arch, parallelism, options, asked.kv_cache_dtype)
     illegal = illegal_reasons(arch, deployment.quant, parallelism, asked, deployment.gpu)
-    stages = () if illegal else _stages(deployment, options)
+    budgets = () if illegal else stages(deployment, options)
     if illegal and asked.kv_memory_gib is None:
         return Estimate(deployment, options, "illegal", tuple(each.text for each in illegal), (), None, None, None)
-    blocks = _blocks(deployment, layout, stages, lambda stage: stage.kv_expected)
     if options.max_model_len == AUTO_MAX_MODEL_LEN:
-        longest = longest_request(layout, blocks, arch.max_positions, options)
+        longest = longest_request(layout, _blocks(deployment, layout, budgets, _likely), arch.max_positions, options)
         options = replace(options, max_model_len=longest or arch.max_positions)
-    safe_blocks = _blocks(deployment, layout, stages, lambda stage: stage.kv_safe)
-    expected = capacity(layout, blocks, options.max_model_len, options)
-    safe = capacity(layout, safe_blocks, options.max_model_len, options)
+    likely, expected, safe = (
+        capacity(layout, _blocks(deployment, layout, budgets, part), options.max_model_len, options)
+        for part in (_likely, _expected, _safe)
+    )
     if illegal:
-        verdict, reasons = "illegal", tuple(each.text for each in illegal)
+        judged, reasons = "illegal", tuple(each.text for each in illegal)
     else:
-        verdict, reasons = _verdict(deployment, options, layout, stages, (expected, safe))
-    return Estimate(deployment, options, verdict, reasons, stages, layout, expected, safe)
+        judged, reasons = verdict(deployment, options, layout, budgets, likely=likely, safe=safe)
+    return Estimate(deployment, options, judged, reasons, budgets, layout, expected, safe)
 
 
-def _stages(deployment: Deployment, options: ResolvedOptions) -> tuple[Stage, ...]:
-    count = deployment.parallelism.pp
-    if deployment.pp_rank is not None and not 0 <= deployment.pp_rank < count:
-        msg = f"--pp-rank {deployment.pp_rank}: --pp {count} has the stages 0 to {count - 1}"
-        raise ValueError(msg)
-    return tuple(_stage(deployment, options, rank) for rank in range(count))
+def _expected(stage: Stage) -> int:
+    return stage.kv_expected
 
 
-def _stage(deployment: Deployment, options: ResolvedOptions, rank: int) -> Stage:
-    weights = rank_weights(
-        deployment.arch,
-        deployment.quant,
-        deployment.parallelism,
-        pp_rank=rank,
-        compute_capability=deployment.gpu.compute_capability,
-        vllm_version=deployment.options.vllm_version,
-        index=deployment.weights_index,
-    )
-    samples = rank == deployment.parallelism.pp - 1
-    loaded = Weights(weights.bytes / GIB, is_mxfp4=deployment.quant.precision == "mxfp4")
-    terms = overheads(deployment.arch, deployment.gpu, deployment.parallelism, options, loaded, samples=samples)
-    given = deployment.options.kv_memory_gib
-    if given is not None:
-        return Stage(weights, terms, int(given * GIB), int(given * GIB))
-    share = options.gpu_memory_utilization
-    return Stage(
-        weights,
-        terms,
-        math.floor(deployment.memory_expected_gib * GIB * share - weights.bytes - terms.expected_gib * GIB),
-        math.floor(deployment.memory_safe_gib * GIB * share - weights.bytes - terms.safe_gib * GIB),
-    )
+def _safe(stage: Stage) -> int:
+    return stage.kv_safe
+
+
+def _likely(stage: Stage) -> int:
+    return stage.kv_expected if stage.kv_is_given else stage.kv_expected - int(DOUBT_GIB * GIB)
 
 
 def _blocks(deployment: Deployment, layout: KvLayout, stages: Sequence[Stage], budget: Callable[[Stage], int]) -> int:
@@ -243,75 +207,6 @@ def _blocks(deployment: Deployment, layout: KvLayout, stages: Sequence[Stage], b
     if stages:
         return layout.blocks([budget(stage) for stage in stages])
     return layout.blocks([int((deployment.options.kv_memory_gib or 0) * GIB)] * deployment.parallelism.pp)
-
-
-def _verdict(
-    deployment: Deployment,
-    options: ResolvedOptions,
-    layout: KvLayout,
-    stages: Sequence[Stage],
-    capacities: tuple[KvCapacity, KvCapacity],
-) -> tuple[Verdict, tuple[str, ...]]:
-    expected, safe = capacities
-    total = deployment.memory_expected_gib
-    fullest = min(stages, key=lambda stage: stage.kv_expected)
-    weights, terms = fullest.weights.bytes / GIB, fullest.overheads
-    counted = deployment.options.kv_memory_gib is None or KV_BYTES_FLAG in deployment.options.extra
-    if counted and weights + terms.expected("non_torch") > total:
-        reason = (
-            f"weights {weights:.2f} GiB + runtime {terms.expected('non_torch'):.2f} GiB per GPU exceed the "
-            f"{total:.2f} GiB that CUDA shows"
-        )
-        return "oom_weights", (reason,)
-    if deployment.options.kv_memory_gib is not None:
-        over = weights + terms.expected_gib + fullest.kv_expected / GIB - total
-        if counted and over > 0:
-            reason = (
-                f"{KV_BYTES_FLAG} {fullest.kv_expected}: with weights {weights:.2f} GiB and runtime "
-                f"{terms.expected_gib:.2f} GiB it exceeds the {total:.2f} GiB that CUDA shows by {over:.2f} GiB"
-            )
-            return "oom_kv", (reason,)
-    elif not expected.has_room:
-        share = options.gpu_memory_utilization
-        reason = (
-            f"{total:.2f} GiB x {share:g} = {total * share:.2f} GiB; weights {weights:.2f} GiB + runtime "
-            f"{terms.expected_gib:.2f} GiB leave {fullest.kv_expected / GIB:.2f} GiB for the KV cache"
-        )
-        return "oom_kv", (reason,)
-    return _verdict_on_requests(deployment, options, layout, expected, safe)
-
-
-def _verdict_on_requests(
-    deployment: Deployment, options: ResolvedOptions, layout: KvLayout, expected: KvCapacity, safe: KvCapacity
-) -> tuple[Verdict, tuple[str, ...]]:
-    if not expected.has_room:
-        return "oom_kv", (f"{expected.blocks} KV blocks: no room beside the one that vLLM holds back",)
-    if _states_exceed_blocks(options, layout, expected):
-        reason = (
-            f"max-num-seqs {options.max_num_seqs} exceeds the {expected.blocks} cache blocks, and every sequence needs "
-            f"its own for its recurrent state: --max-num-seqs {expected.blocks} starts"
-        )
-        return "oom_kv", (reason,)
-    needed = layout.blocks_per_request(options.max_model_len, options)
-    lack = (
-        f"one request of max-model-len {options.max_model_len} needs {needed} KV blocks + 1 that vLLM holds back; "
-        "{blocks} fit; the longest that fits is {longest}"
-    )
-    limit = max(options.max_model_len, deployment.arch.max_positions)
-    if not expected.fits_one:
-        longest = longest_request(layout, expected.blocks, limit, options)
-        return "too_long", (lack.format(blocks=expected.blocks, longest=longest),)
-    if not safe.fits_one:
-        longest = longest_request(layout, safe.blocks, limit, options)
-        return "ok", ("by the safe values only: " + lack.format(blocks=safe.blocks, longest=longest),)
-    return "ok", ()
-
-
-def _states_exceed_blocks(options: ResolvedOptions, layout: KvLayout, expected: KvCapacity) -> bool:
-    """Tell whether graph capture will refuse: every sequence needs a block for its recurrent state."""
-    recurrent = any(group.kind == "state" for group in layout.groups)
-    checked = options.release >= _STATE_CHECK_SINCE and options.graph_captures > 0
-    return recurrent and checked and expected.blocks < options.max_num_seqs
 
 
 def _gib(size: int) -> float:

@@ -77,9 +77,17 @@ def test_reasons_carry_the_numbers() -> None:
 
 def test_a_fit_by_expected_values_only_says_so() -> None:
     """Prevents a bare ok where only luck makes it start."""
-    fitting = judge(max_model_len=22_000)
+    fitting = judge(max_model_len=20_000)
     assert fitting.verdict == "ok"
     assert "safe values" in fitting.reasons[0]
+
+
+def test_a_hair_above_the_limit_is_not_called_fine() -> None:
+    """Prevents a start-up that failed by 0.03 GiB (RTX 3090, 0.17.1) from being called possible by a 0.05 GiB error."""
+    options = {"vllm_version": "0.17.1", "max_model_len": 8192, "memory_gib": 23.54}
+    verdicts = {share: judge("qwen2.5-7b", "rtx-3090", gpu_memory_utilization=share, **options).verdict
+                for share in (0.6, 0.65, 0.9)}  # fmt: skip
+    assert verdicts == {0.6: "oom_kv", 0.65: "too_long", 0.9: "ok"}
 
 
 def test_the_named_length_fits_and_a_block_more_does_not() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.sizing.cli.options import InputError
-from components.sizing.estimate import KV_BYTES_FLAG
 from components.sizing.quantization import PRECISIONS
 from components.sizing.serve_args import ServeCommand, registry
+from components.sizing.verdict import KV_BYTES_FLAG
 
 _GIB = 2**30
 _OWN_NAME: Mapping[str, str] = {
