@@ -100,8 +100,8 @@ def test_gqa_is_an_eighth_of_the_hidden_size_formula() -> None:
 
 def test_context_parallelism_divides_the_latent_cache() -> None:
     """Prevents ignoring -dcp, the only thing that spreads MLA's cache over ranks."""
-    options = {"extra": {"--decode-context-parallel-size": 8}}
-    assert _tokens("deepseek-v3", 8, **options) == pytest.approx(8 * _tokens("deepseek-v3", 8), rel=0.01)
+    spread = _tokens("deepseek-v3", 8, extra={"--decode-context-parallel-size": 8})
+    assert spread == pytest.approx(8 * _tokens("deepseek-v3", 8), rel=0.01)
 
 
 def test_without_the_hybrid_manager_windows_are_kept_whole() -> None:
