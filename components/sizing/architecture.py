@@ -92,13 +92,15 @@ class Vision:
     intermediate: int
     heads: int
     kind: str = "siglip"
-    """siglip | pixtral | qwen2_5_vl | qwen3_vl | moonvit | llama4 | gemma4 | other: which projector and norms it has."""
+    """siglip | pixtral | qwen2_vl | qwen2_5_vl | qwen3_vl | moonvit | llama4: which projector and norms it has."""
     patch: int = 14
     image: int = 0
     channels: int = 3
     temporal_patch: int = 1
     merge: int = 1
     out_hidden: int = 0
+    positions: int = 0
+    """Rows of a learned position table that the configuration states itself."""
     deepstack: int = 0
     """Extra mergers that feed early language layers (Qwen3-VL)."""
 

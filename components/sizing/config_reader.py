@@ -20,26 +20,11 @@ from components.sizing.architecture import (
     UnsupportedArchitecture,
 )
 from components.sizing.families import FAMILIES, MODEL_TYPES, Family
+from components.sizing.layer_kinds import experts, layer_kinds, max_positions, scaling_of, window
 from components.sizing.quantization_reader import dtype_of
 from components.sizing.vision_reader import read_vision
 
 _TEXT_KEYS = ("text_config", "llm_config", "language_config", "thinker_config")
-_LAYER_NAMES: Mapping[str, LayerKind] = {
-    "full_attention": "full",
-    "attention": "full",
-    "*": "full",
-    "sliding_attention": "sliding",
-    "chunked_attention": "chunked",
-    "linear_attention": "linear",
-    "deepseek_sparse_attention": "mla",
-    "mamba": "mamba",
-    "M": "mamba",
-    "conv": "mamba",
-    "-": "none",
-    "E": "none",
-    "mlp": "none",
-    "moe": "none",
-}
 
 
 def read(config: Mapping[str, Any], model: str) -> Architecture:
@@ -48,17 +33,17 @@ def read(config: Mapping[str, Any], model: str) -> Architecture:
     reader = _Numbers(text, model)
     layers = reader.integer("num_hidden_layers", "n_layer", "num_layers", "n_layers")
     hidden = reader.integer("hidden_size", "n_embd", "d_model")
-    kinds, forwards = _layers(text, family, layers, model)
+    kinds, forwards = layer_kinds(text, family, layers, model)
     attends = any(kind not in {"mamba", "none"} for kind in kinds)
     heads = reader.integer("num_attention_heads", "n_head", "num_heads", default=None if attends else 1)
     mla = _mla(text)
     if mla:
-        kinds = tuple("mla" if kind in {"full", "mla"} else kind for kind in kinds)
+        kinds = tuple[LayerKind, ...]("mla" if kind == "full" else kind for kind in kinds)
     kv_heads = _kv_heads(text, heads)
     head_dim = reader.integer("head_dim", "attention_head_dim", "kv_channels", default=hidden // heads)
     if mla:
         head_dim = mla.qk_nope_head_dim + mla.qk_rope_head_dim
-    positions = _max_positions(text)
+    positions = max_positions(text)
     moe = _moe(text, family, forwards)
     return Architecture(
         model=model,
@@ -78,7 +63,7 @@ def read(config: Mapping[str, Any], model: str) -> Architecture:
         feed_forward=forwards,
         checkpoint_precision=quantization.from_config(config),
         supports_pp=family.supports_pp,
-        sliding_window=_window(text) if "sliding" in kinds else None,
+        sliding_window=window(text) if "sliding" in kinds else None,
         attention_chunk=text.get("attention_chunk_size") if "chunked" in kinds else None,
         rope=_rope(text, family, head_dim, positions, mla),
         local_rope=_local_rope(text, family, head_dim),
@@ -134,87 +119,9 @@ def _class_of(config: Mapping[str, Any], model: str) -> tuple[str, Family, Mappi
     raise UnsupportedArchitecture(msg)
 
 
-def _layers(
-    text: Mapping[str, Any], family: Family, layers: int, model: str
-) -> tuple[tuple[LayerKind, ...], tuple[FeedForwardKind, ...]]:
-    pattern = text.get("hybrid_override_pattern") or text.get("layers_block_type")
-    if pattern:
-        names = list(pattern)
-        forwards: list[FeedForwardKind] = [
-            "dense" if name in {"-", "mlp"} else "moe" if name in {"E", "moe"} else "none" for name in names
-        ]
-        kinds = [_LAYER_NAMES.get(str(name), "full") for name in names]
-    else:
-        kinds = _mixers(text, family, layers)
-        forwards = _forwards(text, family, layers)
-    if len(kinds) < layers:
-        msg = f"{model}: {len(kinds)} layer types are listed for {layers} layers"
-        raise UnsupportedArchitecture(msg)
-    return tuple(kinds[:layers]), tuple(forwards[:layers])
-
-
-def _mixers(text: Mapping[str, Any], family: Family, layers: int) -> list[LayerKind]:
-    if family.mixer == "mamba":
-        return ["mamba"] * layers
-    if text.get("layer_types"):
-        return [_LAYER_NAMES.get(str(name), "full") for name in text["layer_types"]]
-    if text.get("attn_layer_period"):
-        period, offset = int(text["attn_layer_period"]), int(text.get("attn_layer_offset") or 0)
-        return ["full" if index % period == offset else "mamba" for index in range(layers)]
-    interval = text.get("full_attention_interval") or (4 if family.mixer == "linear" else None)
-    if interval:
-        return ["full" if (index + 1) % int(interval) == 0 else "linear" for index in range(layers)]
-    if family.chunked and text.get("attention_chunk_size"):
-        every = int(text.get("no_rope_layer_interval") or 4)
-        return ["full" if (index + 1) % every == 0 else "chunked" for index in range(layers)]
-    window = _window(text)
-    if not window or window >= _max_positions(text) or text.get("use_sliding_window") is False:
-        return ["full"] * layers
-    period = int(text.get("sliding_window_pattern") or text.get("_sliding_window_pattern") or family.window_period)
-    if period > 1:
-        full_at = (period - 1 + family.window_offset) % period
-        return ["full" if index % period == full_at else "sliding" for index in range(layers)]
-    return ["sliding" if family.windowed else "full"] * layers
-
-
-def _forwards(text: Mapping[str, Any], family: Family, layers: int) -> list[FeedForwardKind]:
-    if family.mixer == "mamba":
-        return ["none"] * layers
-    if not _experts(text):
-        return ["dense"] * layers
-    first = int(text.get("first_k_dense_replace") or 0)
-    dense_only = set(text.get("mlp_only_layers") or ())
-    step = int(
-        text.get("decoder_sparse_step") or text.get("interleave_moe_layer_step") or text.get("moe_layer_freq_n") or 1
-    )
-    listed = text.get("moe_layers")
-    period, offset = text.get("expert_layer_period"), int(text.get("expert_layer_offset") or 0)
-    frequency = text.get("moe_layer_freq")
-    result: list[FeedForwardKind] = []
-    for index in range(layers):
-        if isinstance(listed, list) and listed:
-            sparse = index in listed
-        elif isinstance(frequency, list):
-            sparse = bool(frequency[index])
-        elif period:
-            sparse = index % int(period) == offset
-        else:
-            sparse = index >= first and index not in dense_only and (index + 1) % step == 0
-        result.append("moe" if sparse else "dense")
-    return result
-
-
-def _experts(text: Mapping[str, Any]) -> int:
-    for key in ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts"):
-        value = text.get(key)
-        if value:
-            return int(value[0] if isinstance(value, list) else value)
-    return 0
-
-
 def _moe(text: Mapping[str, Any], family: Family, forwards: tuple[FeedForwardKind, ...]) -> Moe | None:
-    experts = _experts(text)
-    if not experts or "moe" not in forwards:
+    count_of_experts = experts(text)
+    if not count_of_experts or "moe" not in forwards:
         return None
     width = int(
         text.get("moe_intermediate_size") or text.get("expert_hidden_dim") or text.get("intermediate_size") or 0
@@ -232,7 +139,7 @@ def _moe(text: Mapping[str, Any], family: Family, forwards: tuple[FeedForwardKin
         1,
     )
     layers = tuple(index for index, kind in enumerate(forwards) if kind == "moe")
-    return Moe(experts, per_token, width, shared, layers)
+    return Moe(count_of_experts, per_token, width, shared, layers)
 
 
 def _mla(text: Mapping[str, Any]) -> Mla | None:
@@ -286,32 +193,6 @@ def _kv_heads(text: Mapping[str, Any], heads: int) -> int:
     return 1 if text.get("multi_query") and not text.get("new_decoder_architecture") else heads
 
 
-def _max_positions(text: Mapping[str, Any]) -> int:
-    for key in (
-        "max_position_embeddings",
-        "n_positions",
-        "max_seq_len",
-        "seq_length",
-        "model_max_length",
-        "max_sequence_length",
-    ):
-        if text.get(key):
-            scaling = _scaling(text)
-            kind = str(scaling.get("rope_type") or scaling.get("type") or "")
-            original = int(scaling.get("original_max_position_embeddings") or 0)
-            if kind == "yarn" and original and int(text[key]) == original:
-                return int(original * float(scaling.get("factor") or 1))
-            return int(text[key])
-    return 2048
-
-
-def _window(text: Mapping[str, Any]) -> int | None:
-    value = text.get("sliding_window") or text.get("sliding_window_size")
-    if isinstance(value, list):
-        value = next((item for item in value if item), None)
-    return int(value) if value else None
-
-
 def _dense_intermediate(
     text: Mapping[str, Any], family: Family, hidden: int, forwards: tuple[FeedForwardKind, ...], reader: _Numbers
 ) -> int:
@@ -336,19 +217,10 @@ def _tied(config: Mapping[str, Any], text: Mapping[str, Any], family: Family) ->
     return family.tied
 
 
-def _scaling(text: Mapping[str, Any]) -> Mapping[str, Any]:
-    for key in ("rope_scaling", "rope_parameters"):
-        value = text.get(key)
-        if isinstance(value, Mapping):
-            inner = value.get("full_attention")
-            return inner if isinstance(inner, Mapping) else value
-    return {}
-
-
 def _rope(text: Mapping[str, Any], family: Family, head_dim: int, positions: int, mla: Mla | None) -> Rope | None:
     if not family.rope:
         return None
-    scaling = _scaling(text)
+    scaling = scaling_of(text)
     kind = str(scaling.get("rope_type") or scaling.get("type") or "default")
     if kind == "su":
         kind = "longrope"

@@ -39,8 +39,6 @@ class Family:
     """``sliding_window`` of the config applies to every layer (Mistral 7B v0.1)."""
     window_period: int = 0
     """Every n-th layer is a full one."""
-    window_offset: int = 0
-    """0: the last of a period is full (Gemma 3); 1: the first."""
     chunked: bool = False
     sinks: bool = False
     output_gate: bool = False
@@ -72,7 +70,7 @@ _QWEN2_MOE = replace(_QWEN2, shared_gate=True)
 _QWEN3_NEXT = replace(_QWEN3, mixer="linear", output_gate=True, shared_gate=True, partial_rotary=0.25)
 _QWEN3_5 = replace(_QWEN3_NEXT, mrope=True)
 _GEMMA = Family(tied=True, normalizer=True)
-_GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2, window_offset=0)
+_GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2)
 _GEMMA3 = replace(_GEMMA, layer_norms=4, qk_norm="head", window_period=6, local_rope=True)
 _GEMMA4 = replace(_GEMMA3, local_rope=True)
 _MISTRAL = replace(_LLAMA, windowed=True)

@@ -35,8 +35,10 @@ def kv_dtype_problem(arch: Architecture, dtype: str, capability: int) -> KvDtype
         return KvDtypeProblem(0, f"vLLM has no such dtype; it has {', '.join(KV_CACHE_DTYPES)}")
     if arch.mla:
         return _mla(arch, dtype, capability)
-    if dtype in _FP8:
-        return _fp8(arch, capability)
+    return _fp8(arch, capability) if dtype in _FP8 else _other(dtype, capability)
+
+
+def _other(dtype: str, capability: int) -> KvDtypeProblem | None:
     if dtype == "fp8_ds_mla":
         return KvDtypeProblem(0, "it is the layout of DeepSeek's sparse MLA, which this model has not")
     if dtype.startswith("nvfp4"):

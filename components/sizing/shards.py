@@ -66,8 +66,7 @@ def _quantized(matrix: Matrix, quant: Quantization, tp: int) -> Iterator[Broken]
         cut = matrix.split == "row" and tp > 1
         if local.inputs % quant.group_size and (cut or quant.method != "compressed-tensors"):
             yield (
-                f"{matrix.module}: {matrix.inputs} inputs over TP {tp} are {local.inputs} per rank, not whole groups of "
-                f"{quant.group_size}",
+                f"{matrix.module}: {local.inputs} inputs per rank at TP {tp} are not whole groups of {quant.group_size}",
                 local.inputs % quant.group_size,
                 "inputs left over",
             )
@@ -122,8 +121,7 @@ def _experts(
         refined = gcd(rows, columns, width, experts.hidden)
         if capability < _REFINED_FP8_CAPABILITY:
             yield (
-                f"experts of {width} columns per rank are not whole FP8 blocks of {rows}, and no expert kernel below "
-                "compute capability 8.9 takes smaller ones",
+                f"experts of {width} columns per rank are not whole FP8 blocks of {rows} (SM 8.9 takes smaller)",
                 width % rows,
                 "columns left over",
             )
