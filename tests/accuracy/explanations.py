@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from tests.accuracy.memory import Called, Case, estimates
 from tests.accuracy.speeds import Speed
 
-_PADDED = "this release pads the experts for Marlin's tiles on Hopper too; 0.33, which the vectors come from, does not"
+_PADDED = (
+    "probably padded experts: its figure is near what 0.33 takes with Marlin on other GPUs (13.70 GiB for the 20b)"
+)
 MEMORY: Mapping[str, str] = {
     "gt017": "the first engine (V0), 131072 tokens on 8 GPUs: 7.71 GiB outside torch, of which nobody says what it was",
     "gt085": _PADDED,
     "gt117": _PADDED,
     "gt137": _PADDED,
-    "gt196": "the first engine (V0) keeps 16-bit copies of the latent projections beside the FP8 ones",
+    "gt196": "probably 16-bit copies of the latent projections, which the first engine (V0) made beside the FP8 ones",
     "gt216": _PADDED,
     "gt217": _PADDED,
 }

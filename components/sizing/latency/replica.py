@@ -158,7 +158,8 @@ def _attention(
     layers: dict[LayerKind, int] = {}
     for kind in arch.layer_kinds:
         layers[kind] = layers.get(kind, 0) + 1
-    windows = {"sliding": arch.sliding_window, "chunked": arch.attention_chunk}
+    selected = arch.mla.index_topk if arch.mla else 0
+    windows = {"sliding": arch.sliding_window, "chunked": arch.attention_chunk, "mla": selected}
     return tuple(
         Attention(
             window=float(windows.get(kind) or "inf"),
