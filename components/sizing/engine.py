@@ -132,7 +132,7 @@ def graph_captures(options: EngineOptions, max_num_seqs: int, compute_capability
     than ``max_num_seqs`` of it.
     """
     most = 1024 if compute_capability in (100, 103) else 512
-    largest = min(options.extra.get("--max-cudagraph-capture-size") or most, max_num_seqs, most)
+    largest = min(options.extra.get("--max-cudagraph-capture-size", most), max_num_seqs, most)
     explicit = options.extra.get("--cudagraph-capture-sizes")
     if explicit:
         return sum(size <= largest for size in explicit)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from hypothesis import settings
+
 from components.sizing import catalog
 from components.sizing.architecture import Architecture
 from components.sizing.cli.options import read_architecture
@@ -9,6 +11,8 @@ from components.sizing.estimate import Deployment, Estimate, estimate
 from components.sizing.quantization import from_precision
 from components.sizing.types import EngineOptions, Parallelism
 
+law = settings(deadline=None, max_examples=60)
+"""For properties: a busy machine must not fail them."""
 CONFIGS = Path(__file__).parents[1] / "data" / "oracle_configs"
 
 

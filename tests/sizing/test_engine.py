@@ -119,6 +119,19 @@ def test_captured_batch_sizes(seqs: int, capability: int, captures: int) -> None
     assert graph_captures(EngineOptions(), seqs, capability) == captures
 
 
+@pytest.mark.parametrize(
+    ("extra", "captures"),
+    [
+        ({"--max-cudagraph-capture-size": 0}, 0),
+        ({"--max-cudagraph-capture-size": 64}, 11),
+        ({"--cudagraph-capture-sizes": [1, 2, 4, 512]}, 3),
+    ],
+)
+def test_captures_that_were_asked_for(extra: dict[str, object], captures: int) -> None:
+    """Prevents charging the default graphs to a server that bounds them."""
+    assert resolved(extra=extra).graph_captures == captures
+
+
 def test_eager_mode_captures_nothing() -> None:
     """Prevents charging CUDA graphs that are never captured."""
     assert resolved(enforce_eager=True).graph_captures == 0

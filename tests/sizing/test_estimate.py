@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from components.sizing import catalog
 from components.sizing.estimate import Deployment, estimate
 from components.sizing.types import EngineOptions, Load, Parallelism
-from tests.sizing.deployments import judge, oracle_model
+from tests.sizing.deployments import judge, law, oracle_model
 
 GIB = 2**30
 
 
+@law
 @given(less=st.floats(16, 90), more=st.floats(0, 60), length=st.sampled_from((2048, 8192, 32_768)))
 def test_more_memory_never_reduces_tokens(less: float, more: float, length: int) -> None:
     """Prevents a larger GPU from holding less, below the sizes where vLLM's own defaults change."""
@@ -19,6 +20,7 @@ def test_more_memory_never_reduces_tokens(less: float, more: float, length: int)
     assert _tokens(sizes[1]) >= _tokens(sizes[0])
 
 
+@law
 @given(low=st.floats(0.5, 0.99), high=st.floats(0.5, 0.99), version=st.sampled_from(("0.19.0", "0.28.0", "0.33.0")))
 def test_higher_utilization_never_reduces_tokens(low: float, high: float, version: str) -> None:
     """Prevents a larger share of the GPU from holding less."""
@@ -27,6 +29,7 @@ def test_higher_utilization_never_reduces_tokens(low: float, high: float, versio
     assert _tokens(higher) >= _tokens(lower)
 
 
+@law
 @given(few=st.integers(1, 1024), more=st.integers(0, 1024), model=st.sampled_from(("llama3.1-8b", "gpt-oss-20b")))
 def test_fewer_sequences_never_reduce_tokens(few: int, more: int, model: str) -> None:
     """Prevents fewer sequences from costing KV cache."""
@@ -46,6 +49,7 @@ def _tokens(answer: object) -> tuple[int, int]:
     return (expected.tokens, safe.tokens) if expected and safe else (0, 0)
 
 
+@law
 @given(
     gpu=st.sampled_from(("a10g", "l4", "l40s", "a100-80gb", "h100", "b200")),
     tp=st.sampled_from((1, 2, 4, 8)),

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.sizing.__main__ import main
+from components.sizing.serve_args import registry
 from tests.sizing.deployments import CONFIGS
 
 CONFIG = CONFIGS / "llama3.1-8b.json"
@@ -181,6 +182,8 @@ def test_the_table_names_verdict_and_sources(capsys: pytest.CaptureFixture[str])
             [*BASE, "--precision", "awq-int4", "--", "-q", "fp8"],
             ("--precision awq-int4", "--quantization fp8", "disagree"),
         ),
+        ([*BASE, "--", "-dcp", "0"], ("--decode-context-parallel-size 0", "from 1 on")),
+        ([*BASE, "--", "--num-gpu-blocks-override", "-4"], ("--num-gpu-blocks-override -4", "from 1 on")),
         ([*BASE, "--", "--nonsense"], ("--nonsense", "no such flag")),
     ],
 )
@@ -245,7 +248,7 @@ def test_mutated_configurations_never_end_in_a_traceback(
     chance = random.Random(name)  # noqa: S311 - reproducible mutations, not secrets
     path = tmp_path / "config.json"
     for key in original:
-        for value in chance.sample(_ODD, 6):
+        for value in chance.sample(_ODD, 4):
             path.write_text(json.dumps({**original, key: value}), encoding="utf-8")
             run = Run(["--config", str(path), "--gpu", "h100", "--json", *LOAD], capsys)
             assert run.code in (0, 2), (key, value)
@@ -268,7 +271,7 @@ _VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(pairs=st.lists(st.tuples(st.sampled_from(_OPTIONS), _VALUES), max_size=5), after=st.lists(_VALUES, max_size=3))
 def test_random_options_never_end_in_a_traceback(
     pairs: list[tuple[str, str]], after: list[str], capsys: pytest.CaptureFixture[str]
@@ -278,6 +281,33 @@ def test_random_options_never_end_in_a_traceback(
     run = Run([*BASE, "--json", *given_options, *(["--", *after] if after else [])], capsys)
     assert run.code in (0, 2)
     assert run.code == 0 or run.err.strip()
+
+
+_FLAGS = registry()["flags"]
+_FLAG_VALUES = st.sampled_from(
+    ("0", "1", "2", "3", "-1", "64", "auto", "fp8", "awq", "true", "{}", "0.5", "1e308", "O9")
+)
+
+
+@st.composite
+def _serve_arguments(draw: st.DrawFn) -> list[str]:
+    arguments: list[str] = []
+    for name in draw(st.lists(st.sampled_from(sorted(_FLAGS)), min_size=1, max_size=4)):
+        entry = _FLAGS[name]
+        value = st.sampled_from(tuple(map(str, entry["choices"]))) if entry.get("choices") else _FLAG_VALUES
+        arguments += [name] if entry.get("switch") else [name, draw(value)]
+    return arguments
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(arguments=_serve_arguments())
+def test_random_serve_arguments_never_end_in_a_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents any flag of vllm serve with any value from ending in anything but an answer or a refusal."""
+    run = Run(["--model", "meta-llama/Llama-3.1-8B-Instruct", "--gpu", "h100", "--json", "--", *arguments], capsys)
+    assert run.code in (0, 2), arguments
+    assert run.code == 0 or run.err.strip(), arguments
 
 
 @pytest.mark.parametrize("arguments", [[], ["judge"], ["--help"], ["estimate", "--help"]])

@@ -12,7 +12,7 @@ from components.sizing import architecture, catalog
 from components.sizing.engine import ResolvedOptions, resolve
 from components.sizing.kv import KV_DTYPES, KvLayout, capacity, kv_layout, longest_request
 from components.sizing.types import EngineOptions, Parallelism
-from tests.sizing.deployments import oracle_model
+from tests.sizing.deployments import law, oracle_model
 
 GIB = 2**30
 ROWS = {
@@ -39,6 +39,7 @@ def _tokens(model: str, gib: float, length: int = 8192, **options: object) -> in
     return capacity(layout, blocks, length, resolved).tokens
 
 
+@law
 @given(
     model=st.sampled_from(MODELS),
     gib=st.floats(0, 100),
@@ -51,12 +52,14 @@ def test_more_memory_never_holds_fewer_tokens(model: str, gib: float, more: floa
     assert _tokens(model, gib + more, length, tp=tp) >= _tokens(model, gib, length, tp=tp)
 
 
+@law
 @given(model=st.sampled_from(MODELS), gib=st.floats(0, 100), length=st.integers(1, 131_072))
 def test_fewer_bits_never_hold_fewer_tokens(model: str, gib: float, length: int) -> None:
     """Prevents FP8 KV from costing capacity."""
     assert _tokens(model, gib, length, dtype="fp8") >= _tokens(model, gib, length)
 
 
+@law
 @given(model=st.sampled_from(MODELS), gib=st.floats(0.1, 100), limit=st.integers(1, 200_000))
 def test_the_longest_request_is_the_longest(model: str, gib: float, limit: int) -> None:
     """Prevents naming a length that does not fit, or a shorter one than fits."""

@@ -25,6 +25,14 @@ _OWN_NAME: Mapping[str, str] = {
     KV_BYTES_FLAG: "kv_memory_gib",
 }
 """Flags of ``vllm serve`` that have an option of their own here."""
+_LEAST: Mapping[str, int] = {
+    "--decode-context-parallel-size": 1,
+    "--prefill-context-parallel-size": 1,
+    "--num-gpu-blocks-override": 1,
+    "--cudagraph-capture-sizes": 1,
+    "--max-cudagraph-capture-size": 0,
+}
+"""Flags without an option of their own here whose numbers the planner uses."""
 _ONLINE_PRECISION: Mapping[str, str] = {
     "fp8": "fp8",
     "fp8_per_tensor": "fp8",
@@ -60,6 +68,11 @@ def merge(given: argparse.Namespace, command: ServeCommand) -> dict[str, Any]:
         if flag in left:
             _move(given, name, flag, left)
     _check_positive(given)
+    for flag, least in _LEAST.items():
+        values = left.get(flag, least)
+        if any(value < least for value in (values if isinstance(values, list) else [values])):
+            msg = f"{flag} {left[flag]}: whole numbers from {least} on are accepted"
+            raise InputError(msg)
     return left
 
 
