@@ -17,6 +17,9 @@ OVER_PROMISE_GIB = 0.10
 LARGEST_DEFAULT_UTILIZATION = 0.92
 LEAST_OVERHEAD_GIB = 0.1
 """What no start-up of the measurements falls below: the CUDA context alone takes more."""
+RELEASE_DECIDES = {
+    "gt264": "not known: vLLM version, which decides (0.33 refines FP8 block scales on Hopper, older releases refuse)",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ def verdict_gap(startup: StartUp) -> str | None:
     if not row["gpu_memory_utilization"] and _exceeds_default_budget(startup):
         return "not known: gpu-memory-utilization (what was logged exceeds the default's budget)"
     said = {estimate(asked).verdict == "ok" for asked in _possible(startup)}
-    return "not known: vLLM version, which decides" if len(said) > 1 else None
+    return (
+        "not known: vLLM version or max-num-seqs, which decides" if len(said) > 1 else RELEASE_DECIDES.get(startup.id)
+    )
 
 
 def _exceeds_default_budget(startup: StartUp) -> bool:
@@ -95,14 +100,19 @@ def _exceeds_default_budget(startup: StartUp) -> bool:
 
 
 def _possible(startup: StartUp) -> tuple[Deployment, ...]:
-    """Ask about the deployment under every set of memory rules that its source leaves open."""
+    """Ask about the deployment under every release, and with every number of sequences, that its source leaves open.
+
+    Models with a recurrent state need a cache block per sequence: there the default can decide.
+    """
     deployment = startup.deployment
     if deployment is None:
         return ()
-    if startup.row["vllm_version"]:
-        return (deployment,)
+    options = deployment.options
     versions = ("0.6.0",) if startup.row["engine"] == "V0" else ("0.11.0", "0.16.0", "0.19.0", "0.28.0", "0.33.0")
-    return tuple(replace(deployment, options=replace(deployment.options, vllm_version=each)) for each in versions)
+    variants = [options] if startup.row["vllm_version"] else [replace(options, vllm_version=each) for each in versions]
+    if options.max_num_seqs is None and {"mamba", "linear"} & set(deployment.arch.layer_kinds):
+        variants += [replace(each, max_num_seqs=1) for each in variants]
+    return tuple(replace(deployment, options=each) for each in variants)
 
 
 def verdicts() -> tuple[Called, ...]:
