@@ -105,7 +105,7 @@ def overheads(
 def _non_torch(arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: ResolvedOptions) -> Iterator[Term]:
     prefix = "hopper" if gpu.compute_capability >= _HOPPER else ""
     yield _plain("cuda context", "non_torch", "cuda_context_gib", options, prefix)
-    if parallelism.tp > 1:
+    if parallelism.tp > 1 or (parallelism.dp > 1 and parallelism.ep):
         link = ("nvlink_hopper" if prefix else "nvlink") if gpu.nvlink else ""
         link = "pcie_pair" if parallelism.tp == 2 and not link else link
         yield _plain("collectives", "non_torch", "collectives_gib", options, link)
