@@ -15,6 +15,8 @@ STRICT_SINCE = 17
 """The over-promise and KV targets hold for vLLM 0.17 and newer."""
 OVER_PROMISE_GIB = 0.10
 LARGEST_DEFAULT_UTILIZATION = 0.92
+RELEASES_AGREE = 0.005
+"""Share by which weights may differ between releases before an unknown release makes a row useless."""
 LEAST_OVERHEAD_GIB = 0.1
 """What no start-up of the measurements falls below: the CUDA context alone takes more."""
 RELEASE_DECIDES = {
@@ -139,7 +141,11 @@ def weights_gap(startup: StartUp) -> str | None:
         return "no weights were logged"
     if startup.deployment is None:
         return f"not known: {', '.join(startup.gaps)}"
-    return None if startup.known_config else "the configuration is a relative's"
+    if not startup.known_config:
+        return "the configuration is a relative's"
+    sizes = [_weights_gib(answer) for answer in map(estimate, _possible(startup)) if answer.stages]
+    apart = sizes and max(sizes) > (1 + RELEASES_AGREE) * min(sizes)
+    return "not known: vLLM version, which decides" if apart else None
 
 
 def weights_cases() -> tuple[Case, ...]:
