@@ -6,6 +6,7 @@ CONFIG  ?=
 FORMAT  ?= text
 OUT     ?= rendered
 REFUSED ?=
+RUNS    ?= 5
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -40,7 +41,7 @@ lint: $(VENV)/dev.stamp
 	@$(VENV)/bin/basedpyright --pythonpath $(PY)
 
 bench: $(VENV)/run.stamp
-	@$(PY) -m offline.bench --stack "$(STACK)"
+	@$(PY) -m offline.bench --stack "$(STACK)" --runs "$(RUNS)"
 
 accuracy: $(VENV)/dev.stamp
 	@$(PY) -m tests.accuracy

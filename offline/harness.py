@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -27,6 +27,8 @@ from offline.values import Reference, decode, encode, leaves, revealed
 
 PROJECT = "llm-serving"
 _STACK_TYPE = "pulumi:pulumi:Stack"
+_TURNS = 50
+"""Turns of the event loop between two looks at what is still pending."""
 
 
 def deploy(
@@ -52,7 +54,9 @@ def deploy(
     context.run(_configure, deployment, monitor, _qualified(config, project), _qualified(secrets, project))
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(_InlineExecutor(max_workers=1))
-        runner.run(run_in_stack(program), context=context)
+        # One failure leaves every output that depends on it unread; the failure itself is raised.
+        runner.get_loop().set_exception_handler(lambda _loop, _context: None)
+        runner.run(run_in_stack(lambda: _settled(program)), context=context)
     return deployment
 
 
@@ -81,6 +85,20 @@ def _configure(
         )
     )
     pulumi.runtime.set_all_config({**config, **secrets}, list(secrets))
+
+
+async def _settled(program: Callable[[], Any]) -> None:
+    """Run a program and let everything it started come to rest.
+
+    The SDK's own wait (`wait_for_rpcs`) looks at every pending output each time one of them is done: with hundreds of
+    resources that is most of a run. Once nothing is pending it has nothing to look at. Whatever does not come to rest
+    by itself, and every error, is left to it.
+    """
+    program()
+    pending = -1
+    while pending != (pending := sum(not task.done() for task in asyncio.all_tasks())):
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
 
 class _InlineExecutor(ThreadPoolExecutor):
@@ -118,6 +136,8 @@ class _RecordingMonitor(mocks.MockMonitor):
         self._deployment = deployment
         self._cloud = cloud
         self._referenced: dict[str, Reference] = {}
+        self._owners: dict[str, str] = {}
+        """Resource inside a remote component to that component, which stands for it in the recording."""
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
         """Return the URN that the engine would give: the stack does not appear in the chain of parent types."""
@@ -132,7 +152,9 @@ class _RecordingMonitor(mocks.MockMonitor):
             return resource_pb2.RegisterResourceResponse(urn=urn)
         inputs = decode(request.object)
         identity, outputs = self._create(urn, request, inputs)
-        self._deployment.resources.append(_registration(urn, request, inputs, identity, outputs))
+        self._deployment.resources.append(
+            _registration(urn, request, inputs, self._owners, identity=identity, outputs=outputs)
+        )
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=encode(outputs))
 
     def _create(
@@ -146,6 +168,7 @@ class _RecordingMonitor(mocks.MockMonitor):
         for _, value in leaves(outputs):
             if isinstance(value, Reference):
                 self._referenced[value.urn] = value
+                self._owners[value.urn] = urn
         self._referenced[urn] = Reference(urn, identity, outputs)
         return identity, outputs
 
@@ -176,10 +199,12 @@ def _registration(
     urn: str,
     request: resource_pb2.RegisterResourceRequest,
     inputs: Mapping[str, Any],
+    owners: Mapping[str, str],
+    *,
     identity: str,
     outputs: Mapping[str, Any],
 ) -> Registration:
-    by_property = {key: frozenset(value.urns) for key, value in request.propertyDependencies.items()}
+    by_property = {key: _recorded(value.urns, owners) for key, value in request.propertyDependencies.items()}
     # The SDK leaves references out of a remote component's dependencies: its children, which a plugin makes and no
     # recording shows, have them.
     referenced = frozenset(value.urn for _, value in leaves(inputs) if isinstance(value, Reference))
@@ -193,7 +218,7 @@ def _registration(
         parent=request.parent,
         provider=request.provider,
         providers=dict(request.providers),
-        dependencies=frozenset(request.dependencies).union(referenced, *by_property.values()),
+        dependencies=_recorded(request.dependencies, owners).union(referenced, *by_property.values()),
         property_dependencies=by_property,
         protect=request.protect,
         retain_on_delete=request.retainOnDelete,
@@ -209,3 +234,8 @@ def _registration(
         id=identity,
         outputs=outputs,
     )
+
+
+def _recorded(urns: Iterable[str], owners: Mapping[str, str]) -> frozenset[str]:
+    """Return dependencies as resources of the recording."""
+    return frozenset(owners.get(urn, urn) for urn in urns)

@@ -43,6 +43,11 @@ class MotoCloud(EksCloud):
         self.created[urn] = identity
         return identity, {**inputs, "name": revealed(inputs).get("name", name), **outputs}
 
+    def _cluster_group(self, cluster_name: str, inputs: Mapping[str, Any]) -> str:
+        """Make the group that EKS makes itself, so that rules may refer to it."""
+        group = {"description": "EKS created security group", "vpcId": inputs["vpcId"]}
+        return _security_group(self.client, f"eks-cluster-sg-{cluster_name}", group)[0]
+
 
 def _tags(resource_type: str, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     tags = [{"Key": key, "Value": value} for key, value in (inputs.get("tags") or {}).items()]
@@ -132,6 +137,37 @@ def _vpc_endpoint(client: Client, name: str, inputs: Mapping[str, Any]) -> Creat
     return endpoint["VpcEndpointId"], {}
 
 
+def _flow_log(client: Client, name: str, inputs: Mapping[str, Any]) -> Created:
+    del name
+    made = client("ec2").create_flow_logs(
+        ResourceIds=[inputs["vpcId"]],
+        ResourceType="VPC",
+        **_given(
+            inputs,
+            TrafficType="trafficType",
+            LogDestination="logDestination",
+            LogDestinationType="logDestinationType",
+            DeliverLogsPermissionArn="iamRoleArn",
+        ),
+    )
+    return made["FlowLogIds"][0], {}
+
+
+def _launch_template(client: Client, name: str, inputs: Mapping[str, Any]) -> Created:
+    # Pulumi's nested names are the API's, but for the first letter.
+    data = {"MetadataOptions": {key[0].upper() + key[1:]: value for key, value in inputs["metadataOptions"].items()}}
+    made = client("ec2").create_launch_template(LaunchTemplateName=inputs.get("name", name), LaunchTemplateData=data)
+    template = made["LaunchTemplate"]
+    return template["LaunchTemplateId"], {"latestVersion": template["LatestVersionNumber"]}
+
+
+def _tag(client: Client, name: str, inputs: Mapping[str, Any]) -> Created:
+    del name
+    tag = {"Key": inputs["key"], "Value": inputs["value"]}
+    client("ec2").create_tags(Resources=[inputs["resourceId"]], Tags=[tag])
+    return f"{inputs['resourceId']},{inputs['key']}", {}
+
+
 def _permission(rule: Mapping[str, Any]) -> dict[str, Any]:
     """Return an API permission from an inline rule or a rule resource of Pulumi's."""
     cidrs = [*(rule.get("cidrBlocks") or []), *([rule["cidrIpv4"]] if rule.get("cidrIpv4") else [])]
@@ -213,6 +249,12 @@ def _file_system(client: Client, name: str, inputs: Mapping[str, Any]) -> Create
     return identity, {"arn": made["FileSystemArn"], "dnsName": f"{identity}.efs.{client('efs').meta.region_name}"}
 
 
+def _file_system_policy(client: Client, name: str, inputs: Mapping[str, Any]) -> Created:
+    del name
+    client("efs").put_file_system_policy(FileSystemId=inputs["fileSystemId"], Policy=inputs["policy"])
+    return inputs["fileSystemId"], {}
+
+
 def _mount_target(client: Client, name: str, inputs: Mapping[str, Any]) -> Created:
     del name
     where = _given(inputs, FileSystemId="fileSystemId", SubnetId="subnetId", SecurityGroups="securityGroups")
@@ -276,17 +318,21 @@ _MAKERS: Final[Mapping[str, Maker]] = {
     "aws:cloudwatch/eventTarget:EventTarget": _event_target,
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:ec2/eip:Eip": _eip,
+    "aws:ec2/flowLog:FlowLog": _flow_log,
     "aws:ec2/internetGateway:InternetGateway": _internet_gateway,
+    "aws:ec2/launchTemplate:LaunchTemplate": _launch_template,
     "aws:ec2/natGateway:NatGateway": _nat_gateway,
     "aws:ec2/route:Route": _route,
     "aws:ec2/routeTable:RouteTable": _route_table,
     "aws:ec2/routeTableAssociation:RouteTableAssociation": _route_table_association,
     "aws:ec2/securityGroup:SecurityGroup": _security_group,
     "aws:ec2/subnet:Subnet": _subnet,
+    "aws:ec2/tag:Tag": _tag,
     "aws:ec2/vpc:Vpc": _vpc,
     "aws:ec2/vpcEndpoint:VpcEndpoint": _vpc_endpoint,
     "aws:efs/accessPoint:AccessPoint": _access_point,
     "aws:efs/fileSystem:FileSystem": _file_system,
+    "aws:efs/fileSystemPolicy:FileSystemPolicy": _file_system_policy,
     "aws:efs/mountTarget:MountTarget": _mount_target,
     "aws:iam/policy:Policy": _policy,
     "aws:iam/role:Role": _role,

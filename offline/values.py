@@ -47,8 +47,8 @@ class Reference:
 
 
 def decode(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """Return a wire object as a dict; whole numbers become ints (JSON has only floats)."""
-    return {key: _decode_value(value) for key, value in struct.fields.items()}
+    """Return a wire object as a dict by sorted key; whole numbers become ints (the wire has only floats)."""
+    return {key: _decode_value(struct.fields[key]) for key in sorted(struct.fields)}
 
 
 def _decode_value(value: struct_pb2.Value) -> Any:

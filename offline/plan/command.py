@@ -5,6 +5,7 @@ Exit codes: 0 planned, 1 refused or invalid (with every error), 2 wrong usage.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print_report(document, refused=options.refused)
     return 0
+
+
+def run() -> int:
+    """Run `main` as a program: a reader that has seen enough (`| head`) is no failure."""
+    try:
+        return main()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _print_json(document: object) -> None:

@@ -1,37 +1,39 @@
-"""The blocks about models: what runs where, and why."""
+"""The blocks about models: what runs where, why, and how long a start takes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from offline.plan.tables import Grid
+from offline.plan.tables import LEFT, PROSE, RIGHT, Grid
 from offline.plan.units import bar, duration, span, tokens, usd
 
+Model = Mapping[str, Any]
+
 _BAR_WIDTH = 44
-_COLD_START_TOTALS = {"expected_s", "pessimistic_s", "startup_budget_s"}
+_MEMORY_ORDER = ("weights", "activation", "cuda_graphs", "non_torch", "kv_cache", "safety", "left_free")
+_START_ORDER = ("node", "image", "engine", "weights", "compile", "profile", "graphs")
 _COLUMNS = [
-    ("model", "left"),
-    ("precision", "left"),
-    ("instance", "left"),
-    ("GPUs", "left"),
-    ("TP×PP", "right"),
-    ("replicas", "right"),
-    ("context", "right"),
-    ("sequences", "right"),
-    ("KV tokens", "right"),
-    ("at once", "right"),
-    ("TTFT", "right"),
-    ("TPOT", "right"),
-    ("tokens/s", "right"),
-    ("$/h", "right"),
-    ("$/1M out", "right"),
+    ("model", LEFT),
+    ("precision", LEFT),
+    ("instance", LEFT),
+    ("GPUs", LEFT),
+    ("TP×PP", RIGHT),
+    ("replicas", RIGHT),
+    ("context", RIGHT),
+    ("sequences", RIGHT),
+    ("KV tokens", RIGHT),
+    ("at once", RIGHT),
+    ("TTFT", RIGHT),
+    ("TPOT", RIGHT),
+    ("tokens/s", RIGHT),
+    ("$/h", RIGHT),
+    ("$/1M out", RIGHT),
 ]
 
 
-def model_table(models: Sequence[Mapping[str, Any]], console: Console) -> list[RenderableType]:
+def model_table(models: Sequence[Model], console: Console) -> list[RenderableType]:
     """Return the table of all decisions."""
     grid = Grid(_COLUMNS)
     for model in models:
@@ -58,32 +60,47 @@ def model_table(models: Sequence[Mapping[str, Any]], console: Console) -> list[R
     return grid.tables(console)
 
 
-def why(model: Mapping[str, Any], refused: int) -> Iterator[RenderableType]:
+def why(model: Model, console: Console, refused: int) -> Iterator[RenderableType]:
     """Yield the memory budget, the closest refusals and what would be cheaper elsewhere."""
-    yield _memory(model)
-    yield from _refusals(model, refused)
-    cheaper = model.get("cheaper_outside")
-    if cheaper:
-        yield Text(_outside(model, cheaper))
+    yield from _memory(model, console)
+    yield from _refusals(model, console, refused)
+    if model["cheaper_outside"]:
+        yield Text(_outside(model, model["cheaper_outside"]))
 
 
-def _memory(model: Mapping[str, Any]) -> Table:
+def _memory(model: Model, console: Console) -> list[RenderableType]:
     """Return one bar per line of one GPU's budget, to the scale of what CUDA shows."""
     memory: Mapping[str, float] = model["memory"]
     visible = sum(memory.values())
-    notes = {assumption["name"]: assumption for assumption in model["assumptions"]}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("GiB per GPU", no_wrap=True)
-    table.add_column(_axis(visible), no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
-    for line, gib in memory.items():
-        note = notes.get(line, {}).get("source", "")
-        if line == "kv_cache":
-            full = f"{model['max_concurrency']:.1f} full-length requests"
-            note = f"= {tokens(model['kv_tokens_safe'])} tokens = {full}"
-        table.add_row(line.replace("_", " "), bar(gib, visible, _BAR_WIDTH), f"{gib:.2f}", Text(note))
-    return table
+    grid = Grid([("GiB per GPU", LEFT), (_axis(visible), LEFT), ("", RIGHT), ("", PROSE)])
+    for line in sorted(memory, key=_position(_MEMORY_ORDER)):
+        gib = memory[line]
+        grid.rows.append(
+            [line.replace("_", " "), bar(gib, visible, _BAR_WIDTH), f"{gib:.2f}", _memory_note(model, line)]
+        )
+    return grid.tables(console)
+
+
+def _position(order: Sequence[str]) -> Any:
+    """Return a sort key that puts the known names in their order and others last."""
+    return lambda name: (order.index(name) if name in order else len(order), name)
+
+
+def _memory_note(model: Model, line: str) -> str:
+    """Return what a line is made of: its terms with their sizes, or where it comes from."""
+    if line == "kv_cache":
+        return f"= {tokens(model['kv_tokens_safe'])} tokens = {model['max_concurrency']:.1f} full-length requests"
+    if line == "left_free":
+        return f"1 − gpu-memory-utilization {model['gpu_memory_utilization']}"
+    notes = {note["name"]: note for note in model["assumptions"]}
+    if line in notes:
+        return notes[line]["source"]
+    prefix = line.rstrip("s")
+    terms = {name.partition(": ")[2]: note["value"] for name, note in notes.items() if name.startswith(prefix)}
+    sizes = {term: value["safe_gib"] for term, value in terms.items() if isinstance(value, Mapping)}
+    if len(sizes) < 2:
+        return "".join(term for term in sizes if term.replace(" ", "_") != line)
+    return " + ".join(f"{term} {gib:.2f}" for term, gib in sizes.items())
 
 
 def _axis(visible: float) -> str:
@@ -98,21 +115,20 @@ def _axis(visible: float) -> str:
     return "".join(ruler) + f"{visible:.2f} visible"
 
 
-def _refusals(model: Mapping[str, Any], refused: int) -> Iterator[RenderableType]:
-    rejected = model["rejected"][:refused]
-    if not rejected:
+def _refusals(model: Model, console: Console, refused: int) -> Iterator[RenderableType]:
+    """Yield the closest refusals. What is only outside the pools comes last: the best of it has a line of its own."""
+    ordered = sorted(model["rejected"], key=lambda candidate: candidate["gate"] == "policy")[:refused]
+    if not ordered:
         return
     yield Text("Refused, the closest first")
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for width in (True, True, False):
-        table.add_column(no_wrap=width, overflow="fold")
-    for candidate in rejected:
+    grid = Grid([("", LEFT), ("", LEFT), ("", PROSE)], headings=False)
+    for candidate in ordered:
         parallel = f"TP {candidate['tp']}" + (f" PP {candidate['pp']}" if candidate["pp"] > 1 else "")
-        table.add_row(f"  {candidate['instance_type']}", parallel, Text(candidate["text"]))
-    yield table
+        grid.rows.append([f"  {candidate['instance_type']}", parallel, candidate["text"]])
+    yield from grid.tables(console)
 
 
-def _outside(model: Mapping[str, Any], cheaper: Mapping[str, Any]) -> str:
+def _outside(model: Model, cheaper: Model) -> str:
     ours, theirs = model["usd_per_hour"], cheaper["usd_per_hour"]
     family = cheaper["instance_type"].partition(".")[0]
     where = f"{cheaper['instance_type']} TP {cheaper['tp']}"
@@ -120,10 +136,10 @@ def _outside(model: Mapping[str, Any], cheaper: Mapping[str, Any]) -> str:
     return f"Outside your pools: {where} would cost {saving}. Add {family} to gpuPools to allow it."
 
 
-def cold_start(model: Mapping[str, Any]) -> str:
+def cold_start(model: Model) -> str:
     """Return the stages of a model's cold start on one line."""
     times = model["cold_start"]
-    stages = {key.removesuffix("_s"): seconds for key, seconds in times.items() if key not in _COLD_START_TOTALS}
-    parts = " · ".join(f"{name} {duration(seconds * 1000)}" for name, seconds in stages.items())
+    stages = (stage for stage in _START_ORDER if f"{stage}_s" in times)
+    parts = " · ".join(f"{stage} {duration(times[f'{stage}_s'] * 1000)}" for stage in stages)
     expected, pessimistic = duration(times["expected_s"] * 1000), duration(times["pessimistic_s"] * 1000)
     return f"{model['name']}: {parts} = {expected} (pessimistic {pessimistic})"

@@ -14,11 +14,13 @@ from rich.text import Text
 
 from offline.plan import resources
 from offline.plan.models import cold_start, model_table, why
-from offline.plan.tables import Grid
+from offline.plan.tables import LEFT, PROSE, RIGHT, Grid
 from offline.plan.units import plural, usd
 
 MINIMUM_WIDTH = 100
-"""Columns where the terminal does not say, or says less: numbers are aligned, not wrapped."""
+"""Columns where the terminal has fewer: figures stay aligned and whole, the terminal wraps the rest."""
+UNBOUNDED = 10_000
+"""Columns of a pipe: one line per fact, for grep and diff."""
 
 Block = tuple[str, Sequence[RenderableType]]
 
@@ -28,19 +30,21 @@ def print_report(document: Mapping[str, Any], *, refused: int) -> None:
     console = _console()
     outputs = document["outputs"]
     heading = ["llm-serving", document["stack"], outputs["region"], f"Kubernetes {outputs['kubernetesVersion']}"]
-    console.print(Text(" · ".join([*heading, "offline plan, nothing was contacted"]), style="bold"))
-    for title, content in _blocks(document, console, refused):
-        console.print()
-        console.print(Text(title, style="bold"))
-        for part in content:
-            console.print(Padding(part, (0, 0, 0, 2), expand=False), crop=False, overflow="ignore")
+    with console.capture() as captured:
+        console.print(Text(" · ".join([*heading, "offline plan, nothing was contacted"]), style="bold"))
+        for title, content in _blocks(document, console, refused):
+            console.print()
+            console.print(Text(title, style="bold"))
+            for part in content:
+                console.print(Padding(part, (0, 0, 0, 2), expand=False))
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _console() -> Console:
-    """Return a console that writes no colour codes into a pipe; rich itself honours NO_COLOR."""
+    """Return a console as wide as the terminal; in a pipe nothing is wrapped and there are no colour codes."""
     terminal = sys.stdout.isatty()
-    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, MINIMUM_WIDTH) if terminal else 160
-    return Console(width=width, highlight=False, soft_wrap=False, force_terminal=terminal, no_color=None)
+    width = max(os.get_terminal_size(sys.stdout.fileno()).columns, MINIMUM_WIDTH) if terminal else UNBOUNDED
+    return Console(width=width, highlight=False, force_terminal=terminal)
 
 
 def _blocks(document: Mapping[str, Any], console: Console, refused: int) -> Iterator[Block]:
@@ -48,7 +52,7 @@ def _blocks(document: Mapping[str, Any], console: Console, refused: int) -> Iter
     yield f"What runs where   (prices: {'; '.join(_prices(models))})", model_table(models, console)
     for model in models:
         title = f"Why {model['name']} runs on {model['instance_type']} with TP {model['tp']}"
-        yield title + (f" and PP {model['pp']}" if model["pp"] > 1 else ""), list(why(model, refused))
+        yield title + (f" and PP {model['pp']}" if model["pp"] > 1 else ""), list(why(model, console, refused))
     yield "Cold start, from pod to ready", [Text(cold_start(model)) for model in models]
     yield "Node pools", _node_pools(document["node_pools"], console)
     yield "Cost per hour", _cost(document["cost"], console)
@@ -67,7 +71,7 @@ def _prices(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _node_pools(pools: Sequence[Mapping[str, Any]], console: Console) -> list[RenderableType]:
-    grid = Grid([(name, "left") for name in ("name", "capacity", "instance types", "GPU limit", "zones", "models")])
+    grid = Grid([(name, LEFT) for name in ("name", "capacity", "instance types", "GPU limit", "zones", "models")])
     for pool in pools:
         capacity, types, zones, models = (
             ", ".join(pool[key]) for key in ("capacity", "instance_types", "zones", "models")
@@ -77,7 +81,7 @@ def _node_pools(pools: Sequence[Mapping[str, Any]], console: Console) -> list[Re
 
 
 def _cost(cost: Mapping[str, Any], console: Console) -> list[RenderableType]:
-    grid = Grid([("item", "left"), ("floor", "right"), ("ceiling", "right"), ("", "left")])
+    grid = Grid([("item", LEFT), ("floor", RIGHT), ("ceiling", RIGHT), ("", PROSE)])
     grid.rows.append(["total", usd(cost["floor_usd_per_hour"]), usd(cost["ceiling_usd_per_hour"]), ""])
     for line in cost["lines"]:
         low, high = usd(line["floor_usd_per_hour"]), usd(line["ceiling_usd_per_hour"])

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.text import Text
 from rich.tree import Tree
 
 from offline.recording import Deployment, Registration
@@ -39,23 +40,22 @@ def tree(resources: Iterable[Mapping[str, Any]]) -> Tree:
         by_parent.setdefault(resource["parent"], []).append(resource)
     root = Tree("stack", hide_root=True)
     stack = next((urn for urn in by_parent if "::pulumi:pulumi:Stack::" in urn), "")
+    for loose in (child for child in by_parent.get(stack, ()) if child["custom"]):
+        root.add(Text(short_type(loose["type"])))
     _grow(root, stack, by_parent)
     return root
 
 
 def _grow(branch: Tree, parent: str, by_parent: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    children = by_parent.get(parent, ())
-    plain = Counter(
-        short_type(child["type"]) for child in children if child["urn"] not in by_parent and child["custom"]
-    )
-    for type_, count in sorted(plain.items()):
-        branch.add(f"{count} × {type_}")
-    for child in sorted(children, key=lambda child: (child["type"], child["name"])):
-        if child["custom"] and child["urn"] not in by_parent:
-            continue
-        below = _count(child["urn"], by_parent)
-        label = f"{short_type(child['type'])} {child['name']}"
-        _grow(branch.add(f"{label}  ({below})" if below else label), child["urn"], by_parent)
+    """Add what is directly below a parent: components as branches, other resources as one line of counts."""
+    components = [child for child in by_parent.get(parent, ()) if not child["custom"]]
+    for child in sorted(components, key=lambda child: (child["type"], child["name"])):
+        below = by_parent.get(child["urn"], ())
+        counts = Counter(short_type(each["type"]) for each in below if each["custom"])
+        types = ", ".join(f"{count}×{type_}" if count > 1 else type_ for type_, count in sorted(counts.items()))
+        total = _count(child["urn"], by_parent)
+        label = f"{short_type(child['type'])} {child['name']}" + (f"  {total}: {types}" if total else "")
+        _grow(branch.add(Text(label)), child["urn"], by_parent)
 
 
 def _count(urn: str, by_parent: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
@@ -63,10 +63,6 @@ def _count(urn: str, by_parent: Mapping[str, Sequence[Mapping[str, Any]]]) -> in
 
 
 def short_type(type_: str) -> str:
-    """Return `aws ec2 Subnet` for `aws:ec2/subnet:Subnet`, `Network` for a component of ours."""
-    package, module, name = type_.split(":")
-    if package == "pulumi":
-        return f"{name} provider"
-    if module == "index":
-        return name if package == "llm-serving" else f"{package} {name}"
-    return f"{package} {module.rpartition('/')[0] or module} {name}" if package == "aws" else f"{package} {name}"
+    """Return `Subnet` for `aws:ec2/subnet:Subnet`, `Network` for a component of ours, `aws Provider` for a provider."""
+    package, _, name = type_.split(":")
+    return f"{name} Provider" if package == "pulumi" else f"{package} {name}" if package == "eks" else name

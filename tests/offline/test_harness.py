@@ -1,7 +1,10 @@
 """The harness records what a program registers, as the engine would see it."""
 
+import gc
+
 import pulumi
 import pulumi_aws as aws
+import pulumi_eks as eks
 import pulumi_kubernetes as kubernetes
 import pytest
 
@@ -52,6 +55,18 @@ def test_dependencies_include_those_of_inputs(up: Deployment) -> None:
     assert not nodes.custom
 
 
+def test_a_remote_component_stands_for_what_is_inside_it() -> None:
+    """Prevents edges that lead to resources which no recording shows, and therefore order nothing."""
+
+    def program() -> None:
+        cluster = eks.Cluster("eks", name="toy", skip_default_node_group=True)
+        aws.ssm.Parameter("name", type="String", value=cluster.eks_cluster.name)
+
+    deployment = deploy(program)
+    cluster = deployment.one("eks:index:Cluster")
+    assert deployment.one("aws:ssm/parameter:Parameter").dependencies == {cluster.urn}
+
+
 def test_urns_are_those_of_the_engine(up: Deployment) -> None:
     """Prevents a plan whose URNs do not occur in the state of a real deployment."""
     urn = "urn:pulumi:test::llm-serving::llm-serving:index:ToyCluster$aws:iam/role:Role::node"
@@ -88,7 +103,7 @@ def test_runs_are_isolated() -> None:
     assert (first.outputs, second.outputs) == ({"a": "1"}, {})
 
 
-def test_errors_of_the_program_pass_through() -> None:
+def test_errors_of_the_program_pass_through(capsys: pytest.CaptureFixture[str]) -> None:
     """Prevents a failing program, or a failing callback, from being recorded as an empty success."""
 
     def refuses() -> None:
@@ -102,6 +117,8 @@ def test_errors_of_the_program_pass_through() -> None:
         deploy(refuses)
     with pytest.raises(ValueError, match="invalid literal"):
         deploy(fails_later)
+    gc.collect()
+    assert not capsys.readouterr().err, "one failure is one message, not one per output that depends on it"
 
 
 def test_data_sources_without_an_offline_answer_are_refused() -> None:
