@@ -33,14 +33,14 @@ KUBERNETES = "nvcr.io/nvidia/k8s"
 NFD_IMAGE = "registry.k8s.io/nfd/node-feature-discovery"
 OPERAND_REPOSITORIES = {
     "operator": REGISTRY,
-    "validator": CLOUD_NATIVE,
+    "validator": REGISTRY,
     "devicePlugin": REGISTRY,
     "gfd": REGISTRY,
     "dcgmExporter": KUBERNETES,
     "migManager": CLOUD_NATIVE,
-    "nodeStatusExporter": CLOUD_NATIVE,
 }
-"""Registry path of each operand that may run; the chart pins image names and tags."""
+"""Registry path of each operand that may run; the chart pins image names and tags
+(NVIDIA/gpu-operator@25dba04 deployments/gpu-operator/tests/__snapshot__/clusterpolicy_test.yaml.snap)."""
 
 TIME_SLICE_CONFIG = "time-sliced-{replicas}"
 """Name of a device plugin configuration; a node chooses it by the label nvidia.com/device-plugin.config."""
@@ -89,7 +89,13 @@ def operator_values(
         "dcgmExporter": {"enabled": True, "serviceMonitor": {"enabled": service_monitor}},
         **{
             operand: {"enabled": False}
-            for operand in ("vfioManager", "vgpuDeviceManager", "sandboxDevicePlugin", "ccManager")
+            for operand in (
+                "vfioManager",
+                "vgpuDeviceManager",
+                "sandboxDevicePlugin",
+                "kataSandboxDevicePlugin",
+                "ccManager",
+            )
         },
         "daemonsets": {"tolerations": gpu_tolerations},
         "operator": {**system_placement()},
