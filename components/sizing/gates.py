@@ -4,7 +4,10 @@ Memory and speed of a replica are those of its GPUs, so that one evaluation serv
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 from components.sizing import explain, host, latency
 from components.sizing.deployment import Deployment
@@ -104,9 +107,13 @@ def utilization(plan: Plan, asked: Requirement) -> float:
     """Return gpu-memory-utilization: as asked, else vLLM's default where that leaves ``FREE_GIB`` free."""
     if asked.gpu_memory_utilization is not None:
         return asked.gpu_memory_utilization
-    total = plan.gpu.memory_safe_gib or 0.0
-    most = math.floor((1 - FREE_GIB / total) * 100) / 100
-    return min(default_utilization(release(asked.vllm_version)), most)
+    return _bounded_utilization(plan.gpu.memory_safe_gib or 0.0, asked.vllm_version)
+
+
+@cache
+def _bounded_utilization(total_gib: float, vllm_version: str) -> float:
+    most = math.floor((1 - FREE_GIB / total_gib) * 100) / 100
+    return min(default_utilization(release(vllm_version)), most)
 
 
 def _held_at_once(plan: Plan, asked: Requirement) -> int | Refusal:
@@ -134,9 +141,13 @@ def _held_at_once(plan: Plan, asked: Requirement) -> int | Refusal:
 
 def estimated(plan: Plan, asked: Requirement, options: EngineOptions) -> Estimate:
     """Return the memory of a plan under given options."""
-    return estimate(
-        Deployment(asked.arch, plan.quant, plan.gpu, plan.parallelism, options, weights_index=asked.weights_index)
-    )
+    index = _index(plan, asked)
+    return estimate(Deployment(asked.arch, plan.quant, plan.gpu, plan.parallelism, options, weights_index=index))
+
+
+def _index(plan: Plan, asked: Requirement) -> Mapping[str, Any] | None:
+    """Return the given totals, which are those of the stored checkpoint and of no other format."""
+    return asked.weights_index if plan.quant == asked.arch.checkpoint_precision else None
 
 
 def room_for(plan: Plan, asked: Requirement, sequences: int, context: int | None = None) -> Room:
@@ -226,5 +237,5 @@ def stored_bytes(plan: Plan, asked: Requirement, parallelism: Parallelism) -> in
         parallelism,
         compute_capability=plan.gpu.compute_capability,
         vllm_version=asked.vllm_version,
-        index=asked.weights_index,
+        index=_index(plan, asked),
     ).bytes

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from components.sizing import catalog, host, prices, profiles, quality
 from components.sizing.decision import Decision, Recommendation
-from components.sizing.gates import GIB, Fit
+from components.sizing.gates import FREE_GIB, GIB, Fit
 from components.sizing.ranking import (
     ALTERNATE_PRICE_RATIO,
     Candidate,
@@ -97,7 +97,7 @@ def _cheaper_outside(asked: Requirement, found: Found, best: Candidate | None) -
     """Return the best plan of all families, where one that is not allowed costs less (or is the only one)."""
     if not found.outside:
         return None
-    outside = min(found.outside, key=lambda each: order(each, asked.objective))
+    outside = min(found.outside, key=lambda each: order(each, "hourly"))
     if best is not None and outside.usd_per_hour >= best.usd_per_hour:
         return None
     return _decision(asked, outside, found.outside, ())
@@ -150,9 +150,23 @@ def _decision(
         quality=quality.cost(plan.quant, plan.kv_cache_dtype),
         bands=_bands(asked, fit),
         rejected=rejected,
-        assumptions=(*_assumptions(asked, candidate), *memory.assumptions, *fit.latency.assumptions),
+        assumptions=(*_assumptions(asked, candidate), *_of_memory(asked, shape), *fit.latency.assumptions),
         engine=fit.latency.engine,
     )
+
+
+def _of_memory(asked: Requirement, shape: profiles.Shape) -> Iterator[Assumption]:
+    """Yield what the memory rests on; options that the planner chose, rather than the user, say why."""
+    chosen = {
+        "max_num_seqs": f"smallest power of two for the busiest moment, or profile {shape.profile}",
+        "gpu_memory_utilization": f"vLLM's default, lowered where it leaves less than {FREE_GIB} GiB free per GPU",
+    }
+    if asked.gpu_memory_utilization is not None:
+        del chosen["gpu_memory_utilization"]
+    if asked.max_model_len is None:
+        chosen["max_model_len"] = f"profile {shape.profile} of the safe KV cache"
+    for each in shape.memory.assumptions:
+        yield replace(each, source=chosen[each.name]) if each.name in chosen else each
 
 
 def _bands(asked: Requirement, fit: Fit) -> dict[str, Band]:

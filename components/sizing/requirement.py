@@ -7,7 +7,9 @@ from typing import Any, get_args
 
 from components.sizing import catalog
 from components.sizing.architecture import Architecture
+from components.sizing.engine import UnknownVersionError, release
 from components.sizing.host import HostOverhead, Loader
+from components.sizing.kv import KV_DTYPES
 from components.sizing.quantization import PRECISIONS, Quantization, from_precision
 from components.sizing.types import CapacityType, EngineOptions, Load, Objective, Profile
 
@@ -165,6 +167,15 @@ def _choices(asked: Requirement) -> tuple[str, ...]:
     problems += [
         f"zones = {zone}: not a zone of {asked.region}" for zone in asked.zones if not zone.startswith(asked.region)
     ]
+    problems += [
+        f"kv-cache-dtype = {dtype}: accepted: {', '.join(KV_DTYPES)}"
+        for dtype in asked.kv_cache_dtypes
+        if dtype not in KV_DTYPES
+    ]
+    try:
+        release(asked.vllm_version)
+    except UnknownVersionError as error:
+        problems.append(f"vllm-version = {asked.vllm_version}: {error}")
     if not asked.capacity:
         problems.append(f"capacity is empty: accepted: {', '.join(get_args(CapacityType))}")
     return tuple(problems)

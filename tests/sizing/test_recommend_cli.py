@@ -104,7 +104,7 @@ def test_tables_show_choice_budget_and_refusals(capsys: pytest.CaptureFixture[st
         (("--tpot-ms", "-1"), ("--tpot-ms", "-1")),
         (("--prefix-hit-rate", "1.5"), ("--prefix-hit-rate", "1.5")),
         (("--max-nodes", "zero"), ("--max-nodes", "zero")),
-        (("--vllm-version", "9.9"), ("--vllm-version", "9.9")),
+        (("--vllm-version", "9.9"), ("vllm-version", "9.9", "0.33")),
         (("--max-model-len", "100"), ("max-model-len", "100", "1280")),
         (("--famillies", "g5"), ("--famillies",)),
     ],

@@ -22,7 +22,6 @@ from components.sizing.cli.options import (
     whole_number,
 )
 from components.sizing.cli.recommendation_text import render
-from components.sizing.engine import UnknownVersionError, release
 from components.sizing.kv import KV_DTYPES
 from components.sizing.quantization import PRECISIONS
 from components.sizing.recommend import recommend
@@ -138,11 +137,6 @@ def _add_engine(parser: Parser) -> None:
 
 
 def _requirement(given: Namespace) -> Requirement:
-    try:
-        release(given.vllm_version)
-    except UnknownVersionError as error:
-        msg = f"--vllm-version {given.vllm_version}: {error}"
-        raise InputError(msg) from error
     return Requirement(
         arch=read_architecture(given.model, given.config),
         load=Load(given.concurrency, given.input_tokens, given.output_tokens, given.prefix_hit_rate),
