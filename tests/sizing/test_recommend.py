@@ -283,3 +283,30 @@ def test_nonsense_is_refused_with_every_problem() -> None:
     assert len(caught.value.problems) == 4
     for part in ("families = g9", "region = us-est-1", "objective = cheap", "replicas-max = 2"):
         assert part in text
+
+
+def test_exact_totals_count_for_the_stored_format_only() -> None:
+    """Prevents the size of one checkpoint from being taken for that of another format."""
+    stored = requirement("llama3.1-8b", families=("g5",), max_model_len=8192)
+    total = 16_500_000_000
+    exact = replace(stored, weights_index={"metadata": {"total_size": total}})
+    plain, with_index = recommend(stored).chosen, recommend(exact).chosen
+    assert plain is not None
+    assert with_index is not None
+    assert with_index.checkpoint_bytes == pytest.approx(total, rel=0.01)
+    assert with_index.checkpoint_bytes != plain.checkpoint_bytes
+    other = [recommend(replace(each, precisions=("awq-int4",))).chosen for each in (stored, exact)]
+    assert None not in other
+    assert len({each.checkpoint_bytes for each in other if each}) == 1
+
+
+def test_options_that_the_planner_chose_say_why() -> None:
+    """Prevents a number that looks as if the user had given it."""
+    chosen = recommend(prod_8b(max_model_len=None)).chosen
+    assert chosen is not None
+    told = {each.name: each.source for each in chosen.assumptions}
+    assert "busiest moment" in told["max_num_seqs"]
+    assert "profile balanced" in told["max_model_len"]
+    small = recommend(requirement("qwen3-0.6b", 4, families=("g4dn",), max_model_len=4096)).chosen
+    assert small is not None
+    assert small.gpu_memory_utilization == 0.89
