@@ -45,7 +45,11 @@ def _stage(deployment: Deployment, options: ResolvedOptions, rank: int) -> Stage
         index=deployment.weights_index,
     )
     samples = rank == deployment.parallelism.pp - 1
-    loaded = Weights(weights.bytes / GIB, is_mxfp4=deployment.quant.precision == "mxfp4")
+    loaded = Weights(
+        weights.bytes / GIB,
+        is_mxfp4=deployment.quant.precision == "mxfp4",
+        has_16_bit_experts=deployment.arch.is_moe and not deployment.quant.is_quantized,
+    )
     terms = overheads(deployment.arch, deployment.gpu, deployment.parallelism, options, loaded, samples=samples)
     given = deployment.options.kv_memory_gib
     if given is not None:

@@ -43,6 +43,7 @@ class Weights:
 
     gib: float
     is_mxfp4: bool = False
+    has_16_bit_experts: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def overheads(
     return Overheads(
         (
             *_non_torch(arch, gpu, parallelism, options),
-            *_activation(arch, parallelism, options, samples=samples),
+            *_activation(arch, parallelism, options, weights, samples=samples),
             *_graphs(arch, options),
             *_safety(arch, options, weights),
         )
@@ -127,12 +128,15 @@ def _cached_staging(arch: Architecture, record: Mapping[str, Any]) -> Term:
 
 
 def _activation(
-    arch: Architecture, parallelism: Parallelism, options: ResolvedOptions, *, samples: bool
+    arch: Architecture, parallelism: Parallelism, options: ResolvedOptions, weights: Weights, *, samples: bool
 ) -> Iterator[Term]:
-    """Take the largest peak: they follow each other."""
+    """Take the largest of the peaks, which follow each other, and add what stays beside all of them."""
     peaks = [_forward(arch, parallelism, options)]
     if samples:
         peaks.append(_sampler(arch, options))
+    experts = _expert_workspace(arch, parallelism, options, weights)
+    if experts is not None:
+        peaks = [_both(peak, experts) for peak in peaks]
     staging = coefficient("embedding_staging_copies", options.release, options.runner)
     if staging is not None and parallelism.tp == 1:
         size = _embedding_gib(arch) + 2 * _hidden_gib(arch, options)
@@ -150,6 +154,26 @@ def _activation(
     yield Term(largest.name, "activation", largest.expected, safest, largest.source)
 
 
+def _both(peak: Term, beside: Term) -> Term:
+    return Term(
+        f"{peak.name} + {beside.name}", "activation", peak.expected + beside.expected, peak.safe + beside.safe,
+        f"{peak.source}; {beside.source}",
+    )  # fmt: skip
+
+
+def _expert_workspace(
+    arch: Architecture, parallelism: Parallelism, options: ResolvedOptions, weights: Weights
+) -> Term | None:
+    """Two buffers of (token, chosen expert) rows, as wide as the expert's widest input or output on this rank."""
+    if arch.moe is None or not weights.has_16_bit_experts:
+        return None
+    width = arch.moe.intermediate // (1 if parallelism.ep else parallelism.tp)
+    rows = options.max_num_batched_tokens * arch.moe.per_token
+    size = rows * (max(width, arch.hidden) + max(2 * width, arch.hidden)) * 2 / GIB
+    record = _record("expert_workspace", options)
+    return Term("expert workspace", "activation", size * record["expected"], size * record["safe"], record["source"])
+
+
 def _sampler(arch: Architecture, options: ResolvedOptions) -> Term:
     record = coefficient("sampler_bytes", options.release, options.runner)
     if record is None:
@@ -165,11 +189,8 @@ def _sampler(arch: Architecture, options: ResolvedOptions) -> Term:
 
 
 def _forward(arch: Architecture, parallelism: Parallelism, options: ResolvedOptions) -> Term:
-    width = 3 * arch.intermediate / parallelism.tp + 4 * arch.hidden
-    if arch.moe is not None:
-        shard = 1 if parallelism.ep else parallelism.tp
-        experts = arch.moe.per_token * (3 * arch.moe.intermediate / shard + 3 * arch.hidden) + 4 * arch.hidden
-        width = max(width, experts)
+    shared = arch.moe.shared_intermediate if arch.moe is not None else 0
+    width = 3 * max(arch.intermediate, shared) / parallelism.tp + 4 * arch.hidden
     size = options.max_num_batched_tokens * width * 2 / GIB
     record = _record("forward_factor", options)
     return Term("forward peak", "activation", size * record["expected"], size * record["safe"], record["source"])
@@ -188,9 +209,9 @@ def _safety(arch: Architecture, options: ResolvedOptions, weights: Weights) -> I
     yield _plain("safety", "safety", "safety_gib", options)
     share = _plain("repacked weights", "safety", "weights_share", options, "mxfp4" if weights.is_mxfp4 else "")
     yield share._replace(expected=share.expected * weights.gib, safe=share.safe * weights.gib)
-    if arch.moe is not None:
+    if arch.moe is not None and not weights.has_16_bit_experts:
         rows = arch.moe.per_token * _hidden_gib(arch, options)
-        copies = _plain("expert workspace", "safety", "expert_workspace_copies", options)
+        copies = _plain("quantized experts' workspace", "safety", "quantized_expert_copies", options)
         yield copies._replace(expected=copies.expected * rows, safe=copies.safe * rows)
 
 

@@ -45,7 +45,9 @@ def _measured(version: str) -> Iterator[tuple[dict[str, str], Overheads]]:
         arch = architecture.named(row["config_key"])
         options = _resolved(arch, "h100", vllm_version=row["vllm_version"], max_num_seqs=1024)
         shape = Parallelism(tp=int(row["tensor_parallel"]))
-        yield row, overheads(arch, catalog.gpu("h100"), shape, options, Weights(float(row["weights_gib_per_gpu"])))
+        plain = row["checkpoint_quantization"] == "none"
+        weights = Weights(float(row["weights_gib_per_gpu"]), has_16_bit_experts=arch.is_moe and plain)
+        yield row, overheads(arch, catalog.gpu("h100"), shape, options, weights)
 
 
 def test_activation_peak_equals_the_logs_of_019() -> None:
@@ -76,6 +78,18 @@ def test_the_sampler_figure_does_not_hang_on_one_family(left_out: str) -> None:
     record = coefficient("sampler_bytes", 19, 1)
     assert record is not None
     assert statistics.median(bytes_per_entry) == pytest.approx(record["expected"], rel=0.02)
+
+
+def test_experts_keep_a_workspace_beside_the_sampler() -> None:
+    """Prevents counting the buffers of 16-bit experts as a peak that is over when the sampler runs."""
+    arch = oracle_model("qwen3-30b-a3b")
+    options = _resolved(arch, "h100", vllm_version="0.19.0")
+    shape, gpu = Parallelism(tp=4), catalog.gpu("h100")
+    with_experts, without = (
+        overheads(arch, gpu, shape, options, Weights(14.25, has_16_bit_experts=plain)).expected("activation")
+        for plain in (True, False)
+    )
+    assert with_experts - without == pytest.approx(0.5, abs=0.01)
 
 
 def test_older_releases_sorted_the_whole_vocabulary() -> None:
