@@ -31,7 +31,7 @@ from components.sizing.engine import AUTO_MAX_MODEL_LEN, UnknownVersionError, re
 from components.sizing.estimate import Deployment, Estimate, estimate
 from components.sizing.kv import KV_DTYPES
 from components.sizing.quantization import PRECISIONS, Quantization, from_precision
-from components.sizing.serve_args import BadArgumentError, read
+from components.sizing.serve_args import BadArgumentError, read, registry
 from components.sizing.types import EngineOptions, Load, Parallelism
 
 DEFAULT_VERSION = "0.33.0"
@@ -99,7 +99,7 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--max-num-seqs", type=_tokens)
     engine.add_argument("--max-num-batched-tokens", type=_tokens)
     engine.add_argument("--gpu-memory-utilization", type=number(0, 1, above=True, meaning="a share"))
-    engine.add_argument("--kv-cache-dtype", type=one_of(tuple(KV_DTYPES)), help=", ".join(KV_DTYPES))
+    engine.add_argument("--kv-cache-dtype", type=_kv_cache_dtype, help=", ".join(KV_DTYPES))
     engine.add_argument("--enforce-eager", action="store_true", default=None)
     engine.add_argument("--vllm-version", default=DEFAULT_VERSION, type=_version)
     engine.add_argument(
@@ -133,6 +133,17 @@ def _version(text: str) -> str:
     except UnknownVersionError as error:
         raise argparse.ArgumentTypeError(error.args[0]) from error
     return text
+
+
+def _kv_cache_dtype(text: str) -> str:
+    if text in KV_DTYPES:
+        return text
+    accepted = ", ".join(KV_DTYPES)
+    if text in registry()["known_values"]["--kv-cache-dtype"]:
+        msg = f"{text!r}: vLLM has it, but how many bytes a token takes is not known here; accepted: {accepted}"
+        raise argparse.ArgumentTypeError(msg)
+    msg = f"{text!r} is not one of {accepted}"
+    raise argparse.ArgumentTypeError(msg)
 
 
 def _deployment(given: argparse.Namespace, left: Mapping[str, Any]) -> Deployment:
@@ -201,10 +212,11 @@ def _options(given: argparse.Namespace, left: Mapping[str, Any]) -> EngineOption
     if dtype not in _DTYPES:
         msg = f"--dtype {dtype}: 32-bit weights are not sized; accepted: {', '.join(_DTYPES)}"
         raise InputError(msg)
-    kv_cache_dtype = given.kv_cache_dtype or "auto"
-    if kv_cache_dtype not in KV_DTYPES:
-        msg = f"--kv-cache-dtype {kv_cache_dtype!r} is not one of {', '.join(KV_DTYPES)}"
-        raise InputError(msg)
+    try:
+        kv_cache_dtype = _kv_cache_dtype(given.kv_cache_dtype or "auto")
+    except argparse.ArgumentTypeError as error:
+        msg = f"--kv-cache-dtype: {error.args[0]}"
+        raise InputError(msg) from error
     block_size = extra.pop("--block-size", None)
     if block_size is not None and not 1 <= block_size <= 2**16:
         msg = f"--block-size {block_size}: 1 to {2**16} is accepted"

@@ -4,6 +4,7 @@ Every refusal names the option, the value and what is accepted; bad input ends w
 """
 
 import argparse
+import difflib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
+        """End with exit code 2; an unknown option comes with the options that look like it."""
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
+            close = difflib.get_close_matches(unknown, self._option_string_actions, n=3, cutoff=0.5)
+            message += f"; accepted: {', '.join(close)}" if close else "; --help lists what is accepted"
         self.exit(BAD_INPUT, f"{self.prog}: error: {message}\n")
 
 
