@@ -1,9 +1,11 @@
 """Everything that follows from a stack's settings, before any resource exists."""
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.compatibility import Finding, Installed, findings
 from infra.planning.advice import advice
 from infra.planning.costs import Cost, cost
 from infra.planning.models import ModelPlan, UnplannableError, plan_model
@@ -34,7 +36,9 @@ class Decisions:
         }
 
 
-def decide(config: StackConfig, root: Path, *, token: bool = False, api_key: bool = False) -> Decisions:
+def decide(
+    config: StackConfig, root: Path, *, token: bool = False, api_key: bool = False, today: dt.date | None = None
+) -> Decisions:
     """Size every model and derive pools, cost and warnings.
 
     Args:
@@ -42,6 +46,7 @@ def decide(config: StackConfig, root: Path, *, token: bool = False, api_key: boo
         root: folder of Pulumi.yaml, which architecture files are relative to.
         token: whether the stack has a Hugging Face token.
         api_key: whether the stack has a key for the models' callers.
+        today: the day that support dates are judged by; None: today.
 
     """
     plans: list[ModelPlan] = []
@@ -52,11 +57,18 @@ def decide(config: StackConfig, root: Path, *, token: bool = False, api_key: boo
         except UnplannableError as error:
             problems.extend(error.problems)
     pools, limits = plan_pools(config, plans)
+    dates = findings(Installed(kubernetes=config.kubernetes_version), today or dt.datetime.now(dt.UTC).date())
+    ended = [_version_problem(finding) for finding in dates if finding.fatal]
+    ending = [_version_problem(finding) for finding in dates if not finding.fatal]
     return Decisions(
         models=tuple(plans),
         pools=pools,
         cost=cost(config, plans),
-        warnings=tuple(advice(config, plans, pools, token=token, api_key=api_key)),
-        problems=(*problems, *limits),
+        warnings=(*advice(config, plans, pools, token=token, api_key=api_key), *ending),
+        problems=(*problems, *limits, *ended),
         cache_throughput=config.cache.throughput,
     )
+
+
+def _version_problem(finding: Finding) -> Problem:
+    return Problem(finding.subject, finding.value, finding.rule, finding.message, finding.fix)

@@ -25,7 +25,7 @@ from infra.decisions import Decisions, decide
 from infra.outputs import export
 from infra.planning.models import ModelPlan
 from infra.planning.pools import PoolPlan
-from infra.settings.rules import is_hub
+from infra.settings.rules import is_bucket, is_hub
 from infra.settings.sections import StackConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -280,7 +280,7 @@ def _weights(serving: Serving, plan: ModelPlan) -> list[pulumi.Resource]:
             foundation.after(serving.namespace, serving.cache, serving.platform["cpu"]),
         )
         return [preload]
-    if model.source.startswith("s3://"):
+    if is_bucket(model.source):
         identity = PodIdentity(
             f"{model.name}-weights",
             {

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from components.sizing import catalog
+from components.sizing import catalog, host
 
 PORT = 8000
-STREAMER_MEMORY_BYTES = 5 * 2**30
-"""Buffer of each rank's S3 streamer. Its default of 40 GB gets the pod killed (run-ai/runai-model-streamer docs)."""
+STREAMER_THREADS = 16
+"""Concurrent reads of one streamer, its default for files; eight for object stores leave the network idle."""
 QUIET_ENDPOINTS = "/health,/metrics,/ping"
 
 
@@ -34,12 +34,11 @@ def serve_arguments(decision: Mapping[str, Any], model_path: str, shutdown_timeo
     if decision["pp"] > 1:
         flags["--pipeline-parallel-size"] = decision["pp"]
     if is_streamed(model_path):
-        streamer = {"concurrency": 16, "memory_limit": STREAMER_MEMORY_BYTES}
+        streamer = {"concurrency": STREAMER_THREADS, "memory_limit": int(host.STREAM_GIB * 2**30)}
         flags["--load-format"] = "runai_streamer"
         flags["--model-loader-extra-config"] = json.dumps(streamer)
     else:
-        # The memory request has room for the whole checkpoint in the page cache, which each rank then reads from.
-        flags["--safetensors-load-strategy"] = "prefetch"
+        flags["--safetensors-load-strategy"] = decision["load_strategy"]
     listed = [text for flag, value in flags.items() for text in (flag, str(value))]
     return [model_path, *listed, *_switches(decision)]
 

@@ -32,9 +32,21 @@ def advice(
     for pool in config.gpu_pools:
         if pool.name not in used:
             yield Problem(pool.path, pool.name, "unused", "is used by no model, and is not created", "remove it")
+    yield from _sizing(tuple(plans), config.region)
+
+
+def _sizing(plans: tuple[ModelPlan, ...], region: str) -> Iterator[Problem]:
+    """Yield the planner's own warnings; what it says of every model alike is said once, of the region."""
+    texts = [plan.recommendation.warnings for plan in plans]
+    shared = [text for text in (texts[0] if texts else ()) if all(text in others for others in texts)]
+    fix = "check the numbers before you rely on them"
+    if len(plans) > 1:
+        yield from (Problem("aws:region", region, "sizing", text, fix) for text in shared)
+    else:
+        shared = []
     for plan in plans:
-        for text in plan.recommendation.warnings:
-            yield Problem(plan.model.path, plan.model.name, "sizing", text, "see the assumptions of its decision")
+        own = (text for text in plan.recommendation.warnings if text not in shared)
+        yield from (Problem(plan.model.path, plan.model.name, "sizing", text, fix) for text in own)
 
 
 def _source(model: Model, *, token: bool) -> Iterator[Problem]:
@@ -69,7 +81,7 @@ def _access(access: Access) -> Iterator[Problem]:
                 path,
                 cidr,
                 "placeholder",
-                "is reserved for documentation: nobody reaches the cluster's endpoint from it",
+                "is reserved for documentation: EKS refuses it, and nobody could reach the cluster's endpoint from it",
                 f"pulumi config set --path 'llm-serving:{path}' $(curl -s https://checkip.amazonaws.com)/32",
             )
         elif network.prefixlen < 8:

@@ -15,6 +15,7 @@ from components.sizing.recommend import recommend
 from components.sizing.requirement import InvalidRequirementError, Requirement
 from components.sizing.types import CapacityType, Load, Objective, Profile
 from infra.settings.problems import Problem
+from infra.settings.rules import is_bucket
 from infra.settings.sections import GpuPool, Model, StackConfig
 
 SHOWN_REJECTIONS = 3
@@ -61,7 +62,7 @@ class ModelPlan:
     def to_json(self, cache: str) -> dict[str, Any]:
         """Return the decision as plain data, with its pools and cold start; ``cache`` is the EFS throughput mode."""
         gbps = min(catalog.instance_type(name).network_baseline_gbps for name in self.instance_types)
-        source = "s3" if self.model.source.startswith("s3://") else cache
+        source = "s3" if is_bucket(self.model.source) else cache
         outside = self.recommendation.cheaper_outside
         return {
             **self.decision.to_json(),
@@ -85,12 +86,13 @@ def plan_model(model: Model, config: StackConfig, root: Path) -> ModelPlan:
     """Return the plan of a model. ``root`` is what architecture files are relative to.
 
     Raises:
-        UnplannableError: with every reason; with none where one of its pools has problems of its own.
+        UnplannableError: with every reason; with none where region or pools have problems of their own.
 
     """
     pools = tuple(pool for pool in config.gpu_pools if pool.name in model.pools or not model.pools)
+    unknown_region = config.region not in catalog.regions()
     broken = set(config.unread_pools) if not model.pools else set(model.pools) - {pool.name for pool in pools}
-    if broken or not pools:
+    if unknown_region or broken or not pools:
         raise UnplannableError
     arch = _architecture(model, root)
     problems = tuple(_architecture_problems(model, arch))
@@ -183,6 +185,7 @@ def _requirement(model: Model, arch: Architecture, pools: tuple[GpuPool, ...], c
         replicas_max=model.replicas.max,
         max_sequences=model.max_sequences,
         vllm_version=versions.VLLM_VERSION,
+        loaders=("stream",) if is_bucket(model.source) else ("prefetch", "lazy"),
     )
 
 

@@ -1,6 +1,7 @@
 """Forms that single values must have: addresses, names, ARNs. Each returns a complaint or None."""
 
 import ipaddress
+import re
 from typing import Any
 
 from infra.settings.schema import matches
@@ -23,6 +24,12 @@ RESERVATION = "a capacity reservation id such as cr-0123456789abcdef0"
 reservation = matches(r"cr-[0-9a-f]{8,17}")
 
 ADDON_VERSION = "a version such as v1.20.1-eksbuild.1"
+addon_version = matches(r"v\d+\.\d+\.\d+-eksbuild\.\d+")
+
+instance_type = matches(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+_GRAVITON = re.compile(r"[a-z]+\d[a-z]*g[a-z]*\.")
+_PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+
 IMAGE_PREFIX = "a registry prefix without a scheme, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
 image_prefix = matches(r"[a-zA-Z0-9][\w.-]*(:\d+)?(/[\w.-]+)*")
 
@@ -45,6 +52,22 @@ def cidr(value: Any) -> str | None:
     except ValueError as error:
         return f"is no IPv4 network: {error}"
     return None
+
+
+def public_cidr(value: Any) -> str | None:
+    """Complain about a network that EKS accepts for no public endpoint."""
+    complaint = cidr(value)
+    if complaint:
+        return complaint
+    network = ipaddress.IPv4Network(value)
+    if any(network.subnet_of(private) for private in _PRIVATE):
+        return "is private: the public endpoint sees public addresses only, and EKS refuses it"
+    return None
+
+
+def is_graviton(kind: str) -> bool:
+    """Whether an instance type's name says that its processor is Arm: a g after the generation."""
+    return bool(_GRAVITON.match(kind))
 
 
 def vpc_cidr(value: Any) -> str | None:

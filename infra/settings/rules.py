@@ -1,34 +1,56 @@
 """Rules that several settings must keep together."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from components import versions
+from components.scheduling import CPU_POOL, SYSTEM_POOL
 from components.sizing import catalog
 from infra.settings import checks
 from infra.settings.problems import Problem, listed, nearest
-from infra.settings.sections import CAPACITY_TYPES, ENDPOINTS, Access, Cache, GpuPool, Model, Network, StackConfig
+from infra.settings.sections import (
+    CAPACITY_TYPES,
+    ENDPOINTS,
+    Access,
+    Cache,
+    GpuPool,
+    Model,
+    Network,
+    StackConfig,
+    SystemNodes,
+)
+
+RESERVED_POOLS = {
+    SYSTEM_POOL: "the nodes that carry the controllers",
+    CPU_POOL: "the nodes that download weights",
+    f".*-({'|'.join(CAPACITY_TYPES)})": "a node pool that a capacity chain makes",
+}
+RESERVED_MODELS = {
+    "default": "the service account that every namespace has",
+    "default-deny": "the namespace's own network policy",
+}
+RESERVED_TAGS = ("aws:", "kubernetes.io/", "karpenter.", "eks:")
 
 
 def rule_problems(config: StackConfig) -> Iterator[Problem]:
     """Yield every broken rule. Sections that could not be read are at their defaults and break none."""
+    if config.region not in catalog.regions():
+        message = "is no region whose GPU offers are known"
+        yield Problem("aws:region", config.region, "choice", message, nearest(config.region, catalog.regions()))
     yield from _network(config.network, config.region)
-    if config.network.nat_gateways == "none" and not config.registries.images and not config.network.vpc_id:
-        yield Problem(
-            "network.natGateways",
-            "none",
-            "reachability",
-            "nodes then reach no public registry, and registries.images names no mirror",
-            "set registries.images to a registry inside the VPC, or natGateways: single",
-        )
+    yield from _reachability(config)
     yield from _access(config.access)
-    if config.system_nodes.min > config.system_nodes.max:
-        yield _above("systemNodes.min", config.system_nodes.min, "systemNodes.max", config.system_nodes.max)
+    yield from _system_nodes(config.system_nodes)
+    yield from _labels(config)
     yield from _cache(config.cache)
     yield from _unique("gpuPools", config.gpu_pools)
     for pool in config.gpu_pools:
+        yield from _reserved(f"{pool.path}.name", pool.name, RESERVED_POOLS)
         yield from _pool(pool, config.network)
     yield from _unique("models", config.models)
     for model in config.models:
+        yield from _reserved(f"{model.path}.name", model.name, RESERVED_MODELS)
         yield from _model(model, {*(pool.name for pool in config.gpu_pools), *config.unread_pools})
 
 
@@ -68,11 +90,77 @@ def _network(network: Network, region: str) -> Iterator[Problem]:
             f"has {len(subnets)} subnets for {len(zones)} zones",
             "name one private subnet of the VPC for each of availabilityZones, in the same order",
         )
-    if not network.vpc_id:
+    if network.vpc_id:
+        yield from _existing_vpc(network)
+    else:
         for key, ids in (("privateSubnetIds", subnets), ("publicSubnetIds", network.public_subnet_ids)):
             if ids:
                 message = "belongs to an existing VPC, and vpcId is not set"
                 yield Problem(f"network.{key}", list(ids), "conflict", message, "set network.vpcId, or remove it")
+
+
+def _existing_vpc(network: Network) -> Iterator[Problem]:
+    """Yield settings that have no effect because the VPC is somebody else's."""
+    defaults = Network(availability_zones=())
+    for key, name in (("cidr", "cidr"), ("natGateways", "nat_gateways"), ("flowLogs", "flow_logs")):
+        value = getattr(network, name)
+        if value != getattr(defaults, name):
+            message = "has no effect on an existing VPC (vpcId)"
+            yield Problem(f"network.{key}", value, "conflict", message, "remove it, or remove vpcId")
+    if network.interface_endpoints:
+        endpoints = list(network.interface_endpoints)
+        message = "are made in a VPC of the stack's own only, and vpcId is set"
+        yield Problem("network.interfaceEndpoints", endpoints, "conflict", message, "remove them, or remove vpcId")
+
+
+def _reachability(config: StackConfig) -> Iterator[Problem]:
+    """Yield what a network without a way out cannot reach."""
+    if config.network.nat_gateways != "none" or config.network.vpc_id:
+        return
+    if not config.registries.images:
+        yield Problem(
+            "network.natGateways",
+            "none",
+            "reachability",
+            "nodes then reach no public registry, and registries.images names no mirror",
+            "set registries.images to a registry inside the VPC, or natGateways: single",
+        )
+    for model in config.models:
+        if is_hub(model.source):
+            message = "is downloaded from huggingface.co, which no node reaches with natGateways: none"
+            fix = "copy it to S3 and name it as s3://, or natGateways: single"
+            yield Problem(f"{model.path}.source", model.source, "reachability", message, fix)
+
+
+def _system_nodes(nodes: SystemNodes) -> Iterator[Problem]:
+    if nodes.min > nodes.max:
+        yield _above("systemNodes.min", nodes.min, "systemNodes.max", nodes.max)
+    if not nodes.instance_types:
+        yield Problem(
+            "systemNodes.instanceTypes", [], "required", "is empty", "name at least one, for example m7i.large"
+        )
+    for index, kind in enumerate(nodes.instance_types):
+        path = f"systemNodes.instanceTypes[{index}]"
+        if checks.instance_type(kind):
+            yield Problem(path, kind, "format", "is no instance type", "write a type such as m7i.large")
+        elif checks.is_graviton(kind):
+            message = "has Arm processors; the controllers' nodes and vLLM's image are amd64"
+            yield Problem(path, kind, "capability", message, "use an amd64 type such as m7i.large")
+
+
+def _labels(config: StackConfig) -> Iterator[Problem]:
+    """Yield keys of free maps that nobody would read, or that AWS or Karpenter refuses."""
+    addons = (*versions.ADDONS_BEFORE_NODES, *versions.ADDONS_AFTER_NODES)
+    for addon, version in config.addon_versions.items():
+        path = f"addonVersions.{addon}"
+        if addon not in addons:
+            yield Problem(path, version, "unknown-key", "is no add-on of this program", nearest(addon, addons))
+        elif checks.addon_version(version):
+            yield Problem(path, version, "format", "is no add-on version", f"write {checks.ADDON_VERSION}")
+    for tag, value in config.tags.items():
+        if tag.startswith(RESERVED_TAGS):
+            message = f"starts like the tags that AWS, EKS and Karpenter set: {listed(RESERVED_TAGS)}"
+            yield Problem(f"tags.{tag}", value, "reserved", message, "choose another key")
 
 
 def _access(access: Access) -> Iterator[Problem]:
@@ -80,7 +168,7 @@ def _access(access: Access) -> Iterator[Problem]:
         if checks.iam_arn(admin):
             yield Problem(f"access.admins[{index}]", admin, "format", "is no IAM role or user", f"write {checks.ARN}")
     for index, network in enumerate(access.public_cidrs):
-        complaint = checks.cidr(network)
+        complaint = checks.public_cidr(network)
         if complaint:
             fix = f"write {checks.CIDR}"
             yield Problem(f"access.publicCidrs[{index}]", network, "format", complaint, fix)
@@ -95,6 +183,12 @@ def _cache(cache: Cache) -> Iterator[Problem]:
         message = f"has no effect with throughput: {cache.throughput}"
         fix = "remove it, or set throughput: provisioned"
         yield Problem("cache.provisionedMibps", cache.provisioned_mibps, "conflict", message, fix)
+
+
+def _reserved(path: str, name: str, reserved: Mapping[str, str]) -> Iterator[Problem]:
+    for pattern, owner in reserved.items():
+        if re.fullmatch(pattern, name):
+            yield Problem(path, name, "reserved", f"is the name of {owner}", "choose another name")
 
 
 def _unique(key: str, entries: Iterable[Model | GpuPool]) -> Iterator[Problem]:
@@ -194,6 +288,11 @@ def _model(model: Model, pools: set[str]) -> Iterator[Problem]:
             f"{model.source} is in no catalogue, so nothing is known of its layers",
             "save its config.json beside Pulumi.yaml and name the file here",
         )
+
+
+def is_bucket(source: str) -> bool:
+    """Whether a source is an S3 prefix, which servers stream from without the cache."""
+    return source.startswith("s3://")
 
 
 def is_hub(source: str) -> bool:

@@ -23,6 +23,7 @@ BIG = {
     "host_cpu_millicores": 6000,
     "host_memory_mib": 62_000,
     "shm_gib": 3,
+    "load_strategy": "prefetch",
     "ttft_ms": 800.0,
     "tpot_ms": 60.0,
     "bands": {

@@ -1,6 +1,7 @@
 """What follows from a stack's settings: sizes, pools, limits, cost, advice, and refusals that explain themselves."""
 
 import copy
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,27 @@ def test_a_pool_without_models_is_announced_and_not_built() -> None:
     values["models"][0]["pools"] = ["g5"]
     assert warnings(values)["unused"].value == "idle"
     assert [planned.pool.name for planned in decided(values).pools] == ["g5"]
+
+
+def test_what_the_planner_says_of_every_model_is_said_once() -> None:
+    """Prevents the same warning about prices under each model."""
+    values = copy.deepcopy(dict(VALID))
+    values["network"] = {"availabilityZones": ["eu-west-1a", "eu-west-1b"]}
+    values["models"] = [{**VALID["models"][0], "name": name} for name in ("one", "two")]
+    config, problems = parse_stack(values, "eu-west-1")
+    assert not problems
+    said = [warning for warning in decide(config, CONFIGS).warnings if warning.rule == "sizing"]
+    assert [warning.path for warning in said if "price" in warning.message] == ["aws:region"]
+
+
+@pytest.mark.parametrize(
+    ("day", "problems", "warnings_"),
+    [("2026-11-26", [], []), ("2027-03-01", [], ["support-ends"]), ("2027-03-28", ["support-ended"], [])],
+)
+def test_a_kubernetes_version_near_its_end_is_announced_and_past_it_refused(
+    day: str, problems: list[str], warnings_: list[str]
+) -> None:
+    """Prevents a cluster that EKS upgrades by itself, or bills six times over."""
+    made = decide(parsed(changed("kubernetesVersion", "1.35")), CONFIGS, today=dt.date.fromisoformat(day))
+    assert [problem.rule for problem in made.problems] == problems
+    assert [warning.rule for warning in made.warnings if warning.path == "kubernetesVersion"] == warnings_

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.settings.checks import is_graviton
 from infra.settings.problems import Problem, listed
 from infra.settings.schema import Setting, camel, kind_of, settings_of
 from infra.settings.sections import CAPACITY_TYPES, GpuPool, Model, Replicas, Slo, StackConfig
@@ -83,6 +84,19 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("models.0.replicas", {"min": 3, "max": 2}, "models[0].replicas.min", "order", "at most 2"),
     ("models.0.maxModelLen", 1000, "models[0].maxModelLen", "order", "at least 1280"),
     ("models.0.source", "s3://weights/llama", "models[0].revision", "conflict", "remove it"),
+    ("systemNodes", {"instanceTypes": ["m7g.large"]}, "systemNodes.instanceTypes[0]", "capability", "amd64"),
+    ("systemNodes", {"instanceTypes": ["m7i"]}, "systemNodes.instanceTypes[0]", "format", "m7i.large"),
+    ("systemNodes", {"instanceTypes": []}, "systemNodes.instanceTypes", "required", "m7i.large"),
+    ("addonVersions", {"coredsn": "v1.12.1-eksbuild.2"}, "addonVersions.coredsn", "unknown-key", "coredns"),
+    ("addonVersions", {"coredns": "latest"}, "addonVersions.coredns", "format", "eksbuild"),
+    ("tags", {"aws:team": "llm"}, "tags.aws:team", "reserved", "another key"),
+    ("access.publicCidrs", ["10.0.0.0/8"], "access.publicCidrs[0]", "format", "CIDR"),
+    ("gpuPools.0.name", "cpu", "gpuPools[0].name", "reserved", "another name"),
+    ("gpuPools.0.name", "g5-spot", "gpuPools[0].name", "reserved", "another name"),
+    ("models.0.name", "default", "models[0].name", "reserved", "another name"),
+    ("network", {**VPC, "cidr": "10.9.0.0/16"}, "network.cidr", "conflict", "vpcId"),
+    ("network", {**VPC, "interfaceEndpoints": ["sts"]}, "network.interfaceEndpoints", "conflict", "vpcId"),
+    ("network.natGateways", "none", "models[0].source", "reachability", "s3://"),
     ("models.0.source", "/models/llama", "models[0].architecture", "required", "config.json"),
 ]
 
@@ -165,6 +179,23 @@ def all_settings(section: type) -> list[Setting]:
         inner = (declared.kind.item or declared.kind).section
         found += [declared, *(all_settings(inner) if inner else [])]
     return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "arm"),
+    [("m7g.large", True), ("c7gn.large", True), ("im4gn.large", True), ("g5g.xlarge", True), ("g5.xlarge", False),
+     ("m7i-flex.large", False), ("r8g.metal-48xl", True), ("p4d.24xlarge", False)],
+)  # fmt: skip
+def test_arm_processors_are_told_by_the_types_name(kind: str, arm: bool) -> None:
+    """Prevents nodes that no image of ours runs on, and amd64 types that are refused for the g of their family."""
+    assert is_graviton(kind) is arm
+
+
+def test_an_unknown_region_is_named_once() -> None:
+    """Prevents one complaint per model about the same region."""
+    values = changed("network.availabilityZones", ["us-esat-1a", "us-esat-1b"])
+    _, problems = parse_stack(values, "us-esat-1")
+    assert [(each.path, each.fix) for each in problems] == [("aws:region", "did you mean us-east-1?")]
 
 
 def test_every_setting_says_what_it_means() -> None:
