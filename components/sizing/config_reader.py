@@ -196,7 +196,7 @@ def _kv_heads(text: Mapping[str, Any], heads: int) -> int:
 def _dense_intermediate(
     text: Mapping[str, Any], family: Family, hidden: int, forwards: tuple[FeedForwardKind, ...], reader: _Numbers
 ) -> int:
-    if "dense" not in forwards:
+    if "dense" not in forwards and not family.dense_beside_experts:
         return 0
     for key in ("intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner"):
         value = text.get(key)

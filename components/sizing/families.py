@@ -56,6 +56,8 @@ class Family:
     """A one-wide gate for the shared expert (Qwen2-MoE)."""
     default_expansion: int = 0
     """Width of the MLP in hidden sizes where the config has no key."""
+    dense_beside_experts: bool = False
+    """Layers with routed experts keep their dense MLP, and three more norms (Gemma 4)."""
     normalizer: bool = False
     """Keeps the embedding's scale as a tensor (Gemma)."""
     supports_pp: bool = True
@@ -72,7 +74,7 @@ _QWEN3_5 = replace(_QWEN3_NEXT, mrope=True)
 _GEMMA = Family(tied=True, normalizer=True)
 _GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2)
 _GEMMA3 = replace(_GEMMA, layer_norms=4, qk_norm="head", window_period=6, local_rope=True)
-_GEMMA4 = replace(_GEMMA3, local_rope=True)
+_GEMMA4 = replace(_GEMMA3, dense_beside_experts=True)
 _MISTRAL = replace(_LLAMA, windowed=True)
 _DEEPSEEK_V2 = _PLAIN
 _DEEPSEEK_V3 = replace(_PLAIN, correction_bias=True)

@@ -8,7 +8,7 @@ classes built on torch's meta device (tests/data/weight_vectors.json).
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -122,6 +122,10 @@ def inventory(arch: Architecture) -> Inventory:
     first = ()
     if family.learned_positions is not None:
         first = (Vector("positions", (arch.max_positions + family.learned_positions) * arch.hidden),)
+    narrow = int(arch.config.get("hidden_size_per_layer_input") or 0)
+    if narrow:  # Gemma 3n and 4: every layer's own small embedding, and the projection that mixes it
+        rows = int(arch.config.get("vocab_size_per_layer_input") or arch.vocab)
+        first = (Vector("per_layer_embedding", (rows + arch.hidden) * arch.layers * narrow, sharded=True),)
     every = (Vector("normalizer", 1),) if family.normalizer else ()
     return Inventory(shapes, final, first, every)
 
@@ -132,7 +136,10 @@ def switch(arch: Architecture, value: bool | str) -> bool:
 
 
 def _variant(arch: Architecture, index: int) -> str:
-    """Layers of one kind that still differ: those whose sparse-attention index is another layer's."""
+    """Layers of one kind that still differ: those that use another layer's keys and values, or its sparse index."""
+    shared = int(arch.config.get("num_kv_shared_layers") or 0)
+    if shared and index >= arch.layers - shared:
+        return "shared-kv"
     frequency = int(arch.config.get("index_topk_freq") or 1)
     pattern = arch.config.get("index_topk_pattern")
     if arch.mla is None or not arch.mla.index_heads:
@@ -158,11 +165,20 @@ def _layer(arch: Architecture, family: Family, mixer: LayerKind, forward: FeedFo
         _linear(arch, matrices, vectors)
     elif mixer != "none":
         _attention(arch, family, mixer, matrices, vectors)
+    if variant == "shared-kv":
+        _drop_keys(matrices)
     experts = None
-    if forward == "dense":
-        matrices += _mlp("mlp", arch.hidden, arch.intermediate, family, bias=switch(arch, family.mlp_bias))
-    elif forward == "moe":
+    if forward == "dense" or (forward == "moe" and family.dense_beside_experts):
+        wide = 2 if variant == "shared-kv" and arch.config.get("use_double_wide_mlp") else 1
+        matrices += _mlp("mlp", arch.hidden, wide * arch.intermediate, family, bias=switch(arch, family.mlp_bias))
+    if forward == "moe":
         experts = _experts(arch, family, matrices, vectors)
+        if family.dense_beside_experts:
+            vectors.append(_norms("layernorms of the experts", arch.hidden, 3, family))
+    narrow = int(arch.config.get("hidden_size_per_layer_input") or 0)
+    if narrow:
+        matrices.append(Matrix("per_layer_input_gate", "whole", arch.hidden, (Part(narrow),)))
+        matrices.append(Matrix("per_layer_projection", "whole", narrow, (Part(arch.hidden),)))
     if family.norm_weights:
         vectors.append(_norms("layernorms", arch.hidden, family.layer_norms, family))
     attention = mixer not in {"mamba", "linear", "none"}
@@ -198,6 +214,12 @@ def _attention(
         vectors.append(Vector("qk_norm", (arch.heads + kv_heads) * width, sharded=True))
     if family.sinks:
         vectors.append(Vector("sinks", arch.heads, sharded=True))
+
+
+def _drop_keys(matrices: list[Matrix]) -> None:
+    """Leave only the query projection of a layer that reads another layer's cache."""
+    qkv = matrices[0]
+    matrices[0] = replace(qkv, module="self_attn.q_proj", parts=qkv.parts[:1], names=qkv.names[:1])
 
 
 def _mla(arch: Architecture, matrices: list[Matrix], vectors: list[Vector], *, shared_index: bool) -> None:

@@ -114,6 +114,14 @@ def _moonvit(vision: Vision, hidden: int) -> Elements:
     return Elements(blocks.split, blocks.whole + projector + positions + _patches(vision) + 3 * vision.hidden)
 
 
+def _gemma4(vision: Vision, hidden: int) -> Elements:
+    """Count Gemma 4's tower, which vLLM takes from transformers whole (gemma4_mm.py); two position tables."""
+    blocks = _blocks(vision, gated=True, bias=False, norm_bias=False)
+    norms = vision.layers * (2 * vision.hidden + 2 * vision.hidden // vision.heads)
+    tables = _patches(vision) + 2 * vision.positions * vision.hidden
+    return Elements(0, blocks.split + blocks.whole + norms + tables + vision.hidden * hidden)
+
+
 _TOWERS: Mapping[str, Callable[[Vision, int], Elements]] = {
     "siglip": _siglip,
     "pixtral": _pixtral,
@@ -121,5 +129,6 @@ _TOWERS: Mapping[str, Callable[[Vision, int], Elements]] = {
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
     "llama4": _llama4,
+    "gemma4": _gemma4,
     "moonvit": _moonvit,
 }

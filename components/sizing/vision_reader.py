@@ -42,7 +42,7 @@ def read_vision(config: Mapping[str, Any], hf_class: str, text: Mapping[str, Any
         channels=_first(section, "num_channels", "in_channels", "in_chans") or 3,
         temporal_patch=_first(section, "temporal_patch_size") or 1,
         merge=_first(section, "spatial_merge_size") or int(config.get("spatial_merge_size") or 2),
-        positions=_first(section, "num_position_embeddings")
+        positions=_first(section, "num_position_embeddings", "position_embedding_size")
         or _first(section, "init_pos_emb_height") * _first(section, "init_pos_emb_width"),
         out_hidden=_first(section, "out_hidden_size", "vision_output_dim") or int(text.get("hidden_size") or 0),
         deepstack=len(section.get("deepstack_visual_indexes") or ()),
