@@ -7,6 +7,7 @@ from dataclasses import replace
 from components.sizing import catalog, host, prices, profiles, quality
 from components.sizing.decision import Decision, Recommendation
 from components.sizing.gates import FREE_GIB, GIB, Fit
+from components.sizing.latency import Latency
 from components.sizing.ranking import (
     ALTERNATE_PRICE_RATIO,
     Candidate,
@@ -52,7 +53,7 @@ def recommend(asked: Requirement) -> Recommendation:
         quantized=_quantized(asked, chosen),
         assumptions=chosen.assumptions if chosen else tuple(_assumptions(asked)),
         bands=chosen.bands if chosen else {},
-        engine=chosen.engine if chosen else "",
+        engine=chosen.engine if chosen else Latency.engine,
         warnings=tuple(_warnings(asked, chosen)),
     )
 
@@ -200,9 +201,14 @@ def _assumptions(asked: Requirement, candidate: Candidate | None = None) -> Iter
         f"{catalog.offerings_source()}; zone letters are those of the account that was asked",
         catalog.offerings_date(),
     )
+    yield Assumption("service_levels", "held by the expected values", "the bands show how far they may be off")
     if candidate is None:
         return
     fit = candidate.fit
+    if fit.plan.nodes > 1:
+        yield Assumption(
+            "links_between_nodes", "as fast as inside a node", "pipeline stages send little; EFA is not modelled"
+        )
     yield from host.assumptions(candidate.need, asked.daemonsets)
     cost = quality.cost(fit.plan.quant, fit.plan.kv_cache_dtype)
     if cost:
