@@ -116,9 +116,9 @@ class Rope:
     original_max_positions: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
-    """A model's shape. Widths are in elements, ``max_positions`` in tokens."""
+    """A model's shape, one object per reading (it keys caches). Widths in elements, ``max_positions`` in tokens."""
 
     model: str
     hf_class: str

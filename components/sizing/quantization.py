@@ -6,6 +6,7 @@ Sources: the checkpoint formats' own fields, read as vLLM 0.33.0 reads them
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ BF16 = Quantization(method="none", precision="bf16", excluded=())
 FP16 = replace(BF16, precision="fp16")
 
 
+@lru_cache(maxsize=1024)
 def from_precision(key: str, arch: "Architecture") -> Quantization:
     """Return the checkpoint that ``key`` means for this model: its own, else the common public layout.
 

@@ -5,7 +5,6 @@ beside each rule.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -40,7 +39,8 @@ def layer_specific(quant: Quantization) -> bool:
     return any(re.search(r"\d", pattern.replace("lm_head", "")) for pattern in quant.excluded)
 
 
-def is_excluded(quant: Quantization, names: Iterable[str], layer: int) -> bool:
+@lru_cache(maxsize=16384)
+def is_excluded(quant: Quantization, names: tuple[str, ...], layer: int) -> bool:
     """Whether the checkpoint keeps these modules (of a layer) in 16 bits."""
     exact, regular, globs = _exact_patterns(quant.excluded)
     for name in names:

@@ -150,19 +150,21 @@ def _layer_bytes(placement: Placement, begin: int, end: int) -> list[tuple[Mappi
     """Sizes of each distinct layer shape with its number of layers in ``begin .. end``."""
     found: list[tuple[Mapping[str, int], int]] = []
     single = placement.quant.is_quantized and layer_specific(placement.quant)
-    for shape, indices in inventory(placement.arch).shapes:
+    for position, (_, indices) in enumerate(inventory(placement.arch).shapes):
         inside = [index for index in indices if begin <= index < end]
         if not inside:
             continue
         if single:
-            found += [(_shape_bytes(placement, shape, index), 1) for index in inside]
+            found += [(_shape_bytes(placement, position, index), 1) for index in inside]
         else:
-            found.append((_shape_bytes(placement, shape, indices[0]), len(inside)))
+            found.append((_shape_bytes(placement, position, indices[0]), len(inside)))
     return found
 
 
 @lru_cache(maxsize=8192)
-def _shape_bytes(placement: Placement, shape: LayerShape, layer: int) -> Mapping[str, int]:
+def _shape_bytes(placement: Placement, position: int, layer: int) -> Mapping[str, int]:
+    """Sizes of a layer whose shape is the inventory's ``position``-th."""
+    shape = inventory(placement.arch).shapes[position][0]
     quant, parallelism = placement.quant, placement.parallelism
     dense = sum(
         matrix_bytes(matrix, quant, parallelism.tp, quantized=is_quantized(matrix, quant, layer))
@@ -248,13 +250,13 @@ def traffic(
         dense += count * (sizes["attention_and_dense"] + sizes["norms_and_states"])
     flops = 2 * arch.vocab * arch.hidden
     expert_bytes = expert_flops = experts = per_token = moe_layers = 0
-    for shape, indices in inventory(arch).shapes:
+    for position, (shape, indices) in enumerate(inventory(arch).shapes):
         flops += len(indices) * sum(2 * matrix.inputs * matrix.outputs for matrix in shape.matrices)
         if shape.experts is None:
             continue
         moe_layers += len(indices)
         experts, per_token = shape.experts.count, shape.experts.per_token
         held = Held(shape.experts, parallelism.tp * parallelism.dp, expert_ranks(parallelism))
-        expert_bytes = _shape_bytes(placement, shape, indices[0])["experts"] // held.count
+        expert_bytes = _shape_bytes(placement, position, indices[0])["experts"] // held.count
         expert_flops = 2 * shape.experts.hidden * shape.experts.intermediate * (3 if shape.experts.gated else 2)
     return WeightTraffic(dense, expert_bytes, experts, per_token, moe_layers, flops, expert_flops)
