@@ -26,7 +26,10 @@ class RefusedGpuError(LookupError):
 
 @dataclass(frozen=True, eq=False)
 class Gpu:
-    """One GPU model, one object per key: memory in GiB (2**30), bandwidth in GB/s, dense tensor TFLOPS with FP32 accumulate."""
+    """One GPU model, one object per key.
+
+    Memory in GiB (2**30), bandwidth in GB/s, tensor throughput in dense TFLOPS with FP32 accumulate.
+    """
 
     key: str
     name: str
