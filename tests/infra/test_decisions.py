@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "tests/data/oracle_configs"
 
 
-def decided(values: dict[str, Any] | None = None, **secrets: bool) -> Decisions:
+def decided(values: dict[str, Any] | None = None, *, token: bool = False, api_key: bool = False) -> Decisions:
     """Return the decisions of a stack whose settings are valid."""
-    return decide(parsed(values or dict(VALID)), CONFIGS, **secrets)
+    return decide(parsed(values or dict(VALID)), CONFIGS, token=token, api_key=api_key)
 
 
 def refused(place: str, value: Any) -> Problem:

@@ -193,9 +193,10 @@ def test_arm_processors_are_told_by_the_types_name(kind: str, arm: bool) -> None
 
 def test_an_unknown_region_is_named_once() -> None:
     """Prevents one complaint per model about the same region."""
-    values = changed("network.availabilityZones", ["us-esat-1a", "us-esat-1b"])
-    _, problems = parse_stack(values, "us-esat-1")
-    assert [(each.path, each.fix) for each in problems] == [("aws:region", "did you mean us-east-1?")]
+    values = changed("network.availabilityZones", ["us-eest-1a", "us-eest-1b"])
+    _, problems = parse_stack(values, "us-eest-1")
+    assert [(each.path, each.rule) for each in problems] == [("aws:region", "choice")]
+    assert "did you mean us-" in problems[0].fix
 
 
 def test_every_setting_says_what_it_means() -> None:
