@@ -1,7 +1,7 @@
 """What nodes and their kubelets would do, played against the real API server by one polling thread.
 
 * An instance of a NodeClaim becomes a Node with what Karpenter expects of it, tainted as a fresh node is.
-* A node whose instance has ended falls silent.
+* A node whose instance has ended falls silent and its pods are gone, without the five minutes that Kubernetes waits.
 * Pods bound to a node become Running and Ready, pods of Jobs then Succeeded; deleted pods go at once.
 * Stand-in agents act once they run on a node: NFD makes the GPU labels, the device plugin advertises the GPUs, CSI
   node pods remove their startup taints. Without the agent nothing of it happens, as on a real node.
@@ -109,10 +109,9 @@ class Kubelets:
 
     def _lose(self, node: Obj) -> None:
         """What the node controller makes of a kubelet that has fallen silent."""
-        conditions = node["status"]["conditions"]
-        if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+        if _is_ready(node):
             silent = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": _now()}
-            others = [c for c in conditions if c["type"] != "Ready"]
+            others = [c for c in node["status"]["conditions"] if c["type"] != "Ready"]
             self.kube.patch(node, {"status": {"conditions": [*others, silent]}}, "/status")
 
     def _acting_agents(self) -> dict[str, list[tuple[str, str]]]:
@@ -154,12 +153,12 @@ class Kubelets:
             self.kube.patch(node, {"metadata": {"resourceVersion": version}, "spec": {"taints": left}})
 
     def _pods(self) -> None:
-        nodes = {n["metadata"]["name"] for n in self.kube.list("v1", "Node")}
+        alive = {n["metadata"]["name"] for n in self.kube.list("v1", "Node") if _is_ready(n)}
         for pod in self.kube.list("v1", "Pod"):
             node, phase = pod["spec"].get("nodeName"), pod["status"].get("phase")
             if not node:
                 continue
-            if node not in nodes or pod["metadata"].get("deletionTimestamp"):
+            if node not in alive or pod["metadata"].get("deletionTimestamp"):
                 self.kube.delete(pod, at_once=True)
             elif phase == "Pending":
                 self._report(pod, "Running")
@@ -207,6 +206,10 @@ class Kubelets:
 def instance_of(obj: Obj) -> str:
     """The EC2 instance id of a NodeClaim or a Node."""
     return (obj["spec"].get("providerID") or obj.get("status", {}).get("providerID", "")).rpartition("/")[2]
+
+
+def _is_ready(node: Obj) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in node.get("status", {}).get("conditions", []))
 
 
 def _launched(claims: list[Obj]) -> list[Obj]:

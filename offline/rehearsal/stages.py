@@ -119,10 +119,15 @@ def perform(simulation: Simulation, step: Step) -> Stage:
 
 def _stage(simulation: Simulation, title: str, action: Callable[[], list[str]]) -> Stage:
     began = time.monotonic()
-    notes = action()
+    found = [f"refused: {text}" for text in simulation.refused]
+    notes: list[str] = []
+    try:
+        notes = action()
+    except TimeoutError as late:
+        found.append(str(late))
     seen = simulation.settle()
     rows = model_results(simulation, seen)
-    found = [*(f"refused: {text}" for text in simulation.refused), *differences(rows, seen, simulation.market.exhausted)]
+    found += differences(rows, seen, simulation.market.exhausted)
     return Stage(title, rows, seen, found, time.monotonic() - began, notes)
 
 
