@@ -13,7 +13,7 @@ from components.sizing import latency
 from components.sizing.assumptions import of_deployment
 from components.sizing.budget import Stage, stages
 from components.sizing.deployment import Deployment
-from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, resolve
+from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, contradictions, resolve
 from components.sizing.kv import KvCapacity, KvLayout, capacity, kv_layout, longest_request
 from components.sizing.legality import illegal_reasons
 from components.sizing.overheads import GIB
@@ -170,10 +170,13 @@ def estimate(deployment: Deployment) -> Estimate:
     arch, asked, parallelism = deployment.arch, deployment.options, deployment.parallelism
     options = resolve(asked, deployment.gpu, deployment.memory_expected_gib, arch, parallelism)
     layout = kv_layout(arch, parallelism, options, asked.kv_cache_dtype)
-    illegal = illegal_reasons(arch, deployment.quant, parallelism, asked, deployment.gpu)
+    illegal = (
+        *(each.text for each in illegal_reasons(arch, deployment.quant, parallelism, asked, deployment.gpu)),
+        *contradictions(options, asked, arch, parallelism.tp),
+    )
     budgets = () if illegal else stages(deployment, options)
     if illegal and asked.kv_memory_gib is None:
-        return Estimate(deployment, options, "illegal", tuple(each.text for each in illegal), (), None, None, None)
+        return Estimate(deployment, options, "illegal", illegal, (), None, None, None)
     if options.max_model_len == AUTO_MAX_MODEL_LEN:
         longest = longest_request(layout, _blocks(deployment, layout, budgets, _likely), arch.max_positions, options)
         options = replace(options, max_model_len=longest or arch.max_positions)
@@ -182,7 +185,7 @@ def estimate(deployment: Deployment) -> Estimate:
         for part in (_likely, _expected, _safe)
     )
     if illegal:
-        judged, reasons = "illegal", tuple(each.text for each in illegal)
+        judged, reasons = "illegal", illegal
     else:
         judged, reasons = verdict(deployment, options, layout, budgets, likely=likely, safe=safe)
     return Estimate(deployment, options, judged, reasons, budgets, layout, expected, safe)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.sizing import catalog
+from components.sizing.architecture import named
 from components.sizing.estimate import Deployment, estimate
 from components.sizing.types import EngineOptions, Load, Parallelism
 from tests.sizing.deployments import judge, law, oracle_model
@@ -107,6 +108,25 @@ def test_auto_takes_the_longest_that_fits() -> None:
     answer = judge(max_model_len=-1)
     assert answer.verdict == "ok"
     assert 16_000 < answer.options.max_model_len < 131_072
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "32 is below max-num-seqs 64"),
+        (
+            {"max_num_batched_tokens": 2048, "extra": {"--enable-chunked-prefill": False}},
+            "2048 must reach max-model-len 8192",
+        ),
+        ({"tp": 8, "extra": {"--decode-context-parallel-size": 3}}, "3 must divide TP 8"),
+        ({"tp": 8, "extra": {"--decode-context-parallel-size": 2}}, "needs TP of at least 16"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_illegal(options: dict[str, object], part: str) -> None:
+    """Prevents a memory answer for a command that vLLM refuses while it reads its configuration."""
+    answer = judge(gpu="h100", max_model_len=8192, **options)  # type: ignore[arg-type]
+    assert answer.verdict == "illegal"
+    assert part in answer.reasons[0]
 
 
 def test_a_given_budget_is_used_as_it_is() -> None:
@@ -236,3 +256,18 @@ def test_claim_int8_70b_on_one_a100() -> None:
     """Prevents planning 70B INT8 on one A100-80: 67.7 GiB of weights leave less than 10,000 tokens."""
     answer = judge("llama3.1-70b-ctw8a8", "a100-80gb", max_model_len=2048)
     assert _tokens(answer)[0] < 12_000
+
+
+def test_claim_three_a100_are_the_least_for_mixtral_8x22b() -> None:
+    """Prevents "~176 GB, 3xA100-80": the weights are 262 GiB, TP 3 is illegal, four cards are the least."""
+    arch = named("mistralai/Mixtral-8x22B-Instruct-v0.1")
+    answers = {
+        tp: estimate(
+            Deployment(arch, arch.checkpoint_precision, catalog.gpu("a100-80gb"), Parallelism(tp),
+                       EngineOptions(max_model_len=8192))
+        )
+        for tp in (2, 3, 4)
+    }  # fmt: skip
+    assert {tp: answer.verdict for tp, answer in answers.items()} == {2: "oom_weights", 3: "illegal", 4: "ok"}
+    assert answers[4].stage is not None
+    assert 4 * answers[4].stage.weights.bytes / GIB == pytest.approx(262, abs=1)
