@@ -139,7 +139,7 @@ def unmirrored(deployment: Deployment) -> set[str]:
     for each in deployment.resources:
         if each.package != "kubernetes" or each.is_provider:
             continue
-        texts = {text for text in leaves(each.inputs) if isinstance(text, str) and "mirror.corp" not in text}
+        texts = {text for _, text in leaves(each.inputs) if isinstance(text, str) and "mirror.corp" not in text}
         found |= {text for text in texts if any(host in text for host in PUBLIC)}
         if each.type.endswith(":Release"):
             found |= {text for text in texts if text.startswith(CHARTS)}
