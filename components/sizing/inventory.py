@@ -157,6 +157,15 @@ def _norms(name: str, width: int, count: int, family: Family) -> Vector:
 def _layer(arch: Architecture, family: Family, mixer: LayerKind, forward: FeedForwardKind, variant: str) -> LayerShape:
     matrices: list[Matrix] = []
     vectors: list[Vector] = []
+    _mixer(arch, mixer, variant, matrices, vectors)
+    experts = _feed_forward(arch, forward, variant, matrices, vectors)
+    if family.norm_weights:
+        vectors.append(_norms("layernorms", arch.hidden, family.layer_norms, family))
+    attention = mixer not in {"mamba", "linear", "none"}
+    return LayerShape(tuple(matrices), tuple(vectors), experts, attention)
+
+
+def _mixer(arch: Architecture, mixer: LayerKind, variant: str, matrices: list[Matrix], vectors: list[Vector]) -> None:
     if mixer == "mla":
         _mla(arch, matrices, vectors, shared_index=variant == "shared-index")
     elif mixer == "mamba":
@@ -164,10 +173,15 @@ def _layer(arch: Architecture, family: Family, mixer: LayerKind, forward: FeedFo
     elif mixer == "linear":
         _linear(arch, matrices, vectors)
     elif mixer != "none":
-        _attention(arch, family, mixer, matrices, vectors)
+        _attention(arch, family_of(arch), mixer, matrices, vectors)
     if variant == "shared-kv":
         _drop_keys(matrices)
-    experts = None
+
+
+def _feed_forward(
+    arch: Architecture, forward: FeedForwardKind, variant: str, matrices: list[Matrix], vectors: list[Vector]
+) -> Experts | None:
+    experts, family = None, family_of(arch)
     if forward == "dense" or (forward == "moe" and family.dense_beside_experts):
         wide = 2 if variant == "shared-kv" and arch.config.get("use_double_wide_mlp") else 1
         matrices += _mlp("mlp", arch.hidden, wide * arch.intermediate, family, bias=switch(arch, family.mlp_bias))
@@ -179,10 +193,7 @@ def _layer(arch: Architecture, family: Family, mixer: LayerKind, forward: FeedFo
     if narrow:
         matrices.append(Matrix("per_layer_input_gate", "whole", arch.hidden, (Part(narrow),)))
         matrices.append(Matrix("per_layer_projection", "whole", narrow, (Part(arch.hidden),)))
-    if family.norm_weights:
-        vectors.append(_norms("layernorms", arch.hidden, family.layer_norms, family))
-    attention = mixer not in {"mamba", "linear", "none"}
-    return LayerShape(tuple(matrices), tuple(vectors), experts, attention)
+    return experts
 
 
 def _attention(

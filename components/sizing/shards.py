@@ -66,7 +66,7 @@ def _quantized(matrix: Matrix, quant: Quantization, tp: int) -> Iterator[Broken]
         cut = matrix.split == "row" and tp > 1
         if local.inputs % quant.group_size and (cut or quant.method != "compressed-tensors"):
             yield (
-                f"{matrix.module}: {local.inputs} inputs per rank at TP {tp} are not whole groups of {quant.group_size}",
+                f"{matrix.module}: {local.inputs} inputs per rank at TP {tp} are not groups of {quant.group_size}",
                 local.inputs % quant.group_size,
                 "inputs left over",
             )

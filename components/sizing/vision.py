@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from components.sizing.architecture import Architecture, Vision
+from components.sizing.quantization import Quantization
 from components.sizing.storage import HALF
 
 _PIXTRAL_WHOLE_UNTIL = 19
-"""Last release whose log shows Pixtral's tower whole on each rank (Mistral-Small-3.1-24B: 44.76 GiB at TP 1, 22.80 at
-TP 2); 0.33.0 splits it."""
+"""Last release whose log shows Pixtral's tower of Mistral's own 16-bit format whole on each rank (Mistral-Small-3.1-24B:
+44.76 GiB at TP 1, 22.80 at TP 2); 0.33.0 splits it, as it always did that of the Hugging Face format."""
 _VISION_ROPE_POSITIONS = 8192
 """Rotary table of Qwen3-VL's tower, half of each head's width."""
 _CLASS_TOKEN = 1
@@ -29,13 +30,13 @@ class Elements:
 
 
 @lru_cache(maxsize=512)
-def vision_bytes(arch: Architecture, ranks: int, release: int) -> int:
+def vision_bytes(arch: Architecture, quant: Quantization, ranks: int, release: int) -> int:
     """Count the tower and its projector on one rank."""
     vision = arch.vision
     if vision is None:
         return 0
     elements = _TOWERS.get(vision.kind, _siglip)(vision, arch.hidden)
-    if vision.kind == "pixtral" and release <= _PIXTRAL_WHOLE_UNTIL:
+    if vision.kind == "pixtral" and not quant.is_quantized and release <= _PIXTRAL_WHOLE_UNTIL:
         ranks = 1
     return HALF * (elements.split // ranks + elements.whole)
 

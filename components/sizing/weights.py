@@ -132,7 +132,7 @@ def _stage(placement: Placement, rank: int) -> RankWeights:
         "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in vectors),
         "rotary_cache": sum(_rope_bytes(arch, rope) for rope in (arch.rope, arch.local_rope) if rope),
         "kv_scales": 0,
-        "vision": vision_bytes(arch, parallelism.tp, placement.release) if first else 0,
+        "vision": vision_bytes(arch, placement.quant, parallelism.tp, placement.release) if first else 0,
     }
     for sizes, count in _layer_bytes(placement, begin, begin + counts[rank]):
         for name, size in sizes.items():
