@@ -24,7 +24,7 @@ help:
 	@echo 'make plan    [STACK=prod | CONFIG=file] [FORMAT=text|json] [REFUSED=n]  what would run, why, and what it costs'
 	@echo 'make render  [STACK=prod | CONFIG=file] [OUT=rendered]                  every Kubernetes object as YAML'
 	@echo 'make test | lint | bench | accuracy                                     check, measure'
-	@echo 'make rehearse [STACK=prod]                                              the real Karpenter on a local control plane (needs Go)'
+	@echo 'make rehearse [STACK=prod | CONFIG=file]                                the real Karpenter on a local control plane (needs Go)'
 	@echo 'make test-cluster                                                       tests on that control plane (needs Go)'
 
 plan: $(VENV)/run.stamp
@@ -42,12 +42,13 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/run.stamp
 	@$(PY) -m offline.bench --stack "$(STACK)" --runs "$(RUNS)"
+	@$(PY) -m tests.bench_sizing
 
 accuracy: $(VENV)/dev.stamp
 	@$(PY) -m tests.accuracy
 
 rehearse: $(VENV)/run.stamp
-	@$(PY) -m offline.rehearsal --stack "$(STACK)"
+	@$(PY) -m offline.rehearsal $(TARGET) --format "$(FORMAT)"
 
 test-cluster: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/cluster

@@ -1,7 +1,8 @@
 """Measure what a plan costs: `python -m offline.bench --stack prod` (or `make bench`).
 
 The yardstick is the bare import of the SDK classes that the program uses, in the same run on the same machine: no
-Python program with these resources can be faster. Medians of alternating runs; nothing is asserted, machines differ.
+Python program with these resources can be faster. Medians of alternating runs; CPU time beside elapsed time, because
+other processes share the machine. Nothing is asserted, machines differ.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from offline.program import ROOT, deploy_file, stack_file
@@ -44,11 +46,24 @@ def _sdk_class(type_: str) -> str:
     return f"pulumi_{package}:{name}"
 
 
-def _seconds(command: Sequence[str]) -> float:
-    """Return how long a command runs."""
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a command took, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def _cost(command: Sequence[str]) -> Cost:
+    """Run a command of this interpreter and return what it took."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-    return time.perf_counter() - start
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(statistics.median(cost.wall for cost in costs), statistics.median(cost.cpu for cost in costs))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,26 +75,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     classes = sdk_classes(deploy_file(stack_file(options.stack)))
     imports = "\n".join("from {} import {}".format(*name.split(":")) for name in classes)
     commands = {
-        "bare import": ["-c", imports],
-        "plan": ["-m", "offline.plan", "--stack", options.stack, "--format", "json"],
+        f"bare import of {len(classes)} SDK classes": ["-c", imports],
+        f"plan of {options.stack}": ["-m", "offline.plan", "--stack", options.stack],
     }
-    times: dict[str, list[float]] = {name: [] for name in commands}
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
     for number in range(options.runs):
         print(f"run {number + 1} of {options.runs}", file=sys.stderr)
         for name, command in commands.items():
-            times[name].append(_seconds(command))
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    print(f"bare import of {len(classes)} SDK classes   {medians['bare import']:.2f} s")
-    print(f"plan of {options.stack}                {medians['plan']:.2f} s", end="")
-    print(f"   {medians['plan'] / medians['bare import']:.2f} × the bare import (target {TARGET})")
-    print(f"peak memory of a plan       {_peak_mib(commands['plan']):.0f} MiB")
+            costs[name].append(_cost(command))
+    bare, plan = (_median(values) for values in costs.values())
+    for name, cost in zip(costs, (bare, plan), strict=True):
+        print(f"{name:<30} {cost.wall:6.2f} s elapsed {cost.cpu:6.2f} s CPU")
+    ratios = f"{plan.wall / bare.wall:6.2f} ×         {plan.cpu / bare.cpu:6.2f} ×"
+    print(f"{'plan by bare import':<30} {ratios}      (target: at most {TARGET})")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{'peak memory of a plan':<30} {peak:6.0f} MiB")
     return 0
-
-
-def _peak_mib(command: Sequence[str]) -> float:
-    """Return the largest resident size of any child so far, in MiB; a plan is the largest child that ran here."""
-    _seconds(command)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

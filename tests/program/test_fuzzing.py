@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,13 +51,11 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     values = copy.deepcopy(_values(draw(st.sampled_from(STACKS))))
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from([path for path in _paths(values) if path]))
-        holder: Any = values
-        for key in path[:-1]:
-            holder = holder[key]
+        holder, last = _at(values, path[:-1]), cast("Any", path[-1])
         if draw(st.booleans()) or isinstance(holder, list):
-            holder[path[-1]] = draw(anything)
+            holder[last] = draw(anything)
         else:
-            del holder[path[-1]]
+            del holder[last]
     return values
 
 
