@@ -224,7 +224,7 @@ def _rope(text: Mapping[str, Any], family: Family, head_dim: int, positions: int
     kind = str(scaling.get("rope_type") or scaling.get("type") or "default")
     if kind == "su":
         kind = "longrope"
-    if "mrope_section" in scaling or family.mrope:
+    if "mrope_section" in scaling:
         kind = "mrope"
     width = mla.qk_rope_head_dim if mla else int(text.get("global_head_dim") or head_dim)
     partial = text.get("partial_rotary_factor") or scaling.get("partial_rotary_factor") or family.partial_rotary

@@ -30,7 +30,6 @@ class Family:
     """Default where config.json says nothing."""
     lm_head_bias: bool = False
     rope: bool = True
-    mrope: bool = False
     local_rope: bool = False
     partial_rotary: float = 1.0
     learned_positions: int | None = None
@@ -70,7 +69,7 @@ _QWEN3 = Family(qkv_bias="attention_bias", o_bias=False, qk_norm="head")
 _QWEN3_MOE = replace(_QWEN3, router_quantized=True)
 _QWEN2_MOE = replace(_QWEN2, shared_gate=True)
 _QWEN3_NEXT = replace(_QWEN3, mixer="linear", output_gate=True, shared_gate=True, partial_rotary=0.25)
-_QWEN3_5 = replace(_QWEN3_NEXT, mrope=True)
+_QWEN3_5 = _QWEN3_NEXT
 _GEMMA = Family(tied=True, normalizer=True)
 _GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2)
 _GEMMA3 = replace(_GEMMA, layer_norms=4, qk_norm="head", window_period=6, local_rope=True)
@@ -130,14 +129,14 @@ FAMILIES: Mapping[str, Family] = {
     "Llama4ForConditionalGeneration": replace(_LLAMA, chunked=True, shared_experts=1),
     "MllamaForConditionalGeneration": _LLAMA,
     "Qwen2ForCausalLM": _QWEN2,
-    "Qwen2VLForConditionalGeneration": replace(_QWEN2, mrope=True),
-    "Qwen2_5_VLForConditionalGeneration": replace(_QWEN2, mrope=True),
+    "Qwen2VLForConditionalGeneration": _QWEN2,
+    "Qwen2_5_VLForConditionalGeneration": _QWEN2,
     "Qwen2MoeForCausalLM": _QWEN2_MOE,
     "Qwen3ForCausalLM": _QWEN3,
     "Qwen3MoeForCausalLM": _QWEN3_MOE,
-    "Qwen3VLForConditionalGeneration": replace(_QWEN3, mrope=True),
-    "Qwen3VLMoeForConditionalGeneration": replace(_QWEN3_MOE, mrope=True),
-    "Qwen3OmniMoeForConditionalGeneration": replace(_QWEN3_MOE, mrope=True),
+    "Qwen3VLForConditionalGeneration": _QWEN3,
+    "Qwen3VLMoeForConditionalGeneration": _QWEN3_MOE,
+    "Qwen3OmniMoeForConditionalGeneration": _QWEN3_MOE,
     "Qwen3NextForCausalLM": _QWEN3_NEXT,
     "Qwen3_5ForCausalLM": _QWEN3_5,
     "Qwen3_5MoeForCausalLM": _QWEN3_5,

@@ -14,11 +14,13 @@ from components.sizing.quantization import Quantization
 from components.sizing.storage import HALF
 
 _PIXTRAL_WHOLE_UNTIL = 19
-"""Last release whose log shows Pixtral's tower of Mistral's own 16-bit format whole on each rank (Mistral-Small-3.1-24B:
+"""Last release whose log shows Pixtral's tower of Mistral's own format whole on each rank (Mistral-Small-3.1-24B:
 44.76 GiB at TP 1, 22.80 at TP 2); 0.33.0 splits it, as it always did that of the Hugging Face format."""
-_VISION_ROPE_POSITIONS = 8192
-"""Rotary table of Qwen3-VL's tower, half of each head's width."""
+_ROPE_POSITIONS = 8192
+"""Rows of the rotary table of Qwen's towers, each half a head wide."""
 _CLASS_TOKEN = 1
+_INT64 = 8
+"""SigLIP keeps an index per patch."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ def _patches(vision: Vision) -> int:
     return vision.patch**2 * vision.channels * vision.temporal_patch * vision.hidden
 
 
+def _rope(vision: Vision) -> int:
+    return _ROPE_POSITIONS * (vision.hidden // vision.heads // 2)
+
+
 def _merger(vision: Vision, hidden: int) -> Elements:
     """Count Qwen's patch merger: two linear layers with biases."""
     wide = vision.hidden * vision.merge**2
@@ -64,7 +70,8 @@ def _merger(vision: Vision, hidden: int) -> Elements:
 
 def _siglip(vision: Vision, hidden: int) -> Elements:
     blocks = _blocks(vision, gated=False, bias=True, norm_bias=True)
-    positions = (vision.image // vision.patch) ** 2 * vision.hidden if vision.image else 0
+    patches = (vision.image // vision.patch) ** 2 if vision.image else 0
+    positions = patches * (vision.hidden + _INT64 // HALF)
     whole = _patches(vision) + vision.hidden + positions + 2 * vision.hidden
     projector = vision.hidden * hidden + vision.hidden
     return Elements(blocks.split, blocks.whole + whole + projector)
@@ -74,18 +81,21 @@ def _pixtral(vision: Vision, hidden: int) -> Elements:
     blocks = _blocks(vision, gated=True, bias=False, norm_bias=False)
     merging = vision.hidden**2 * vision.merge**2
     projector = vision.hidden * hidden + hidden**2
-    return Elements(blocks.split + projector, blocks.whole + _patches(vision) + 2 * vision.hidden + merging)
+    frequencies = 2 * vision.hidden // vision.heads
+    whole = blocks.whole + _patches(vision) + 2 * vision.hidden + merging + frequencies
+    return Elements(blocks.split + projector, whole)
 
 
 def _qwen2_vl(vision: Vision, hidden: int) -> Elements:
     blocks, merger = _blocks(vision, gated=False, bias=True, norm_bias=True), _merger(vision, hidden)
-    whole = blocks.whole + merger.whole + _patches(vision) + 2 * vision.hidden
+    whole = blocks.whole + merger.whole + _patches(vision) + 2 * vision.hidden + _rope(vision)
     return Elements(blocks.split + merger.split, whole)
 
 
 def _qwen2_5_vl(vision: Vision, hidden: int) -> Elements:
     blocks, merger = _blocks(vision, gated=True, bias=True, norm_bias=False), _merger(vision, hidden)
-    return Elements(blocks.split + merger.split, blocks.whole + merger.whole + _patches(vision) + vision.hidden)
+    whole = blocks.whole + merger.whole + _patches(vision) + vision.hidden + _rope(vision)
+    return Elements(blocks.split + merger.split, whole)
 
 
 def _qwen3_vl(vision: Vision, hidden: int) -> Elements:
@@ -93,8 +103,7 @@ def _qwen3_vl(vision: Vision, hidden: int) -> Elements:
     merger = _merger(vision, vision.out_hidden or hidden)
     mergers = 1 + vision.deepstack
     norms = 2 * vision.hidden * (1 + vision.deepstack * vision.merge**2)
-    rope = _VISION_ROPE_POSITIONS * (vision.hidden // vision.heads // 2)
-    whole = _patches(vision) + vision.hidden + vision.positions * vision.hidden + norms + rope
+    whole = _patches(vision) + vision.hidden + vision.positions * vision.hidden + norms + _rope(vision)
     return Elements(blocks.split + mergers * merger.split, blocks.whole + mergers * merger.whole + whole)
 
 
