@@ -97,10 +97,8 @@ class KvLayout:
 
     def blocks(self, budgets: Iterable[int]) -> int:
         """Blocks that fit when stage ``i`` has ``budgets[i]`` bytes; the smallest stage decides."""
-        return min(
-            (max(0, budget // size) for budget, size in zip(budgets, self.bytes_per_block, strict=True) if size),
-            default=0,
-        )
+        fitting = [budget // size for budget, size in zip(budgets, self.bytes_per_block, strict=True) if size]
+        return max(0, min(fitting, default=0))
 
 
 @dataclass(frozen=True)
