@@ -24,6 +24,9 @@ from components.sizing.weights import rank_weights
 GIB = 2**30
 SEQUENCES_MAX = 1024
 """Largest max-num-seqs that is tried: vLLM's own default on large GPUs (0.33.0 arg_utils.py:2973)."""
+FEWEST_BATCHED_TOKENS = 2048
+"""vLLM's smallest default of max-num-batched-tokens. A step runs a token of every sequence, so that it refuses more
+sequences than batched tokens (vllm/config/scheduler.py)."""
 NULL_BLOCK = 1
 """A block that vLLM holds back (0.33.0 v1/core/kv_cache_planning.py)."""
 FREE_GIB = 1.5
@@ -100,7 +103,12 @@ def _overweight(plan: Plan, asked: Requirement) -> Refusal | None:
 def sequences_for(concurrency: int, asked: Requirement) -> int:
     """Return max-num-seqs for so many requests at once: the next power of two, within the requirement's bound."""
     power = 1 << (concurrency - 1).bit_length()
-    return min(power, asked.max_sequences or SEQUENCES_MAX)
+    return min(power, most_sequences(asked))
+
+
+def most_sequences(asked: Requirement) -> int:
+    """Return the largest max-num-seqs that the requirement and vLLM allow."""
+    return min(asked.max_sequences or SEQUENCES_MAX, asked.max_num_batched_tokens or FEWEST_BATCHED_TOKENS)
 
 
 def utilization(plan: Plan, asked: Requirement) -> float:
@@ -121,7 +129,7 @@ def _held_at_once(plan: Plan, asked: Requirement) -> int | Refusal:
 
     More sequences leave less KV cache (the sampler's buffers grow with them), so that fewer may hold more.
     """
-    wanted = min(-(-asked.load.concurrency // asked.replicas_min), asked.max_sequences or SEQUENCES_MAX)
+    wanted = min(-(-asked.load.concurrency // asked.replicas_min), most_sequences(asked))
     room = room_for(plan, asked, sequences_for(wanted, asked))
     if not room.requests:
         fewest = room_for(plan, asked, 1)

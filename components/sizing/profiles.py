@@ -14,7 +14,7 @@ from typing import Any, get_args
 from components.sizing import catalog
 from components.sizing.decision import Decision
 from components.sizing.estimate import Estimate
-from components.sizing.gates import NULL_BLOCK, SEQUENCES_MAX, Fit, estimated, evaluate, room_for
+from components.sizing.gates import NULL_BLOCK, Fit, estimated, evaluate, most_sequences, room_for
 from components.sizing.plans import Plan
 from components.sizing.requirement import Requirement
 from components.sizing.types import Parallelism, Profile
@@ -105,7 +105,7 @@ def _context(asked: Requirement, fit: Fit, profile: Profile) -> int:
 def _most_sequences(asked: Requirement, fit: Fit, context: int) -> int:
     """Double the sequences while the safe KV cache holds that many requests of the load."""
     sequences = fit.options.max_num_seqs or 1
-    while 2 * sequences <= (asked.max_sequences or SEQUENCES_MAX):
+    while 2 * sequences <= most_sequences(asked):
         if room_for(fit.plan, asked, 2 * sequences, context).requests < 2 * sequences:
             break
         sequences *= 2
