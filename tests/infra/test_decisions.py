@@ -266,3 +266,18 @@ def test_a_kubernetes_version_near_its_end_is_announced_and_past_it_refused(
     made = decide(parsed(changed("kubernetesVersion", "1.35")), CONFIGS, today=dt.date.fromisoformat(day))
     assert [problem.rule for problem in made.problems] == problems
     assert [warning.rule for warning in made.warnings if warning.path == "kubernetesVersion"] == warnings_
+
+
+def test_more_sequences_than_a_step_has_tokens_are_never_planned() -> None:
+    """Prevents a crash of the plan, or of the server, for a bound above vLLM's smallest batch of 2,048 tokens."""
+    values = copy.deepcopy(dict(VALID))
+    values["models"][0] |= {"source": "Qwen/Qwen2.5-0.5B-Instruct", "maxSequences": 4096, "concurrency": 4096}
+    values["models"][0] |= {
+        "inputTokens": 16,
+        "outputTokens": 16,
+        "maxModelLen": 32,
+        "profile": "burst",
+        "replicas": {"max": 50},
+    }
+    decision = decided(values).models[0].decision
+    assert decision.max_num_seqs <= decision.max_num_batched_tokens
