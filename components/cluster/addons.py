@@ -4,7 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from components import versions
-from components.scheduling import GPU_TAINT, SYSTEM_TAINT, system_placement, toleration
+from components.scheduling import GPU_TAINT, system_placement, toleration
 
 
 class AddonIdentity(NamedTuple):
@@ -39,8 +39,9 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
     },
     # The agent reads GPU health from its own DCGM host engine. Without this toleration the engine stays off tainted
     # GPU nodes, the agent cannot connect, reports AcceleratedHardwareReady=False, and healthy nodes are replaced
-    # (github.com/aws/containers-roadmap/issues/2555; chart v1.7.0 has `dcgmAgent.tolerations: []`).
-    versions.NODE_MONITORING_AGENT: {"dcgmAgent": {"tolerations": [toleration(GPU_TAINT), toleration(SYSTEM_TAINT)]}},
+    # (github.com/aws/containers-roadmap/issues/2555; chart v1.7.0 has `dcgmAgent.tolerations: []`). The add-on takes
+    # the value since v1.3.0 (seen on a live cluster: github.com/littlemex/distributed-ai infra/eks/gpu-addons.tf).
+    versions.NODE_MONITORING_AGENT: {"dcgmAgent": {"tolerations": [toleration(GPU_TAINT)]}},
 }
 
 

@@ -48,7 +48,7 @@ class ClusterArgs(TypedDict):
     endpoint_public_cidrs: NotRequired[list[str]]
     """Blocks that may reach the public endpoint. Default none: the API is private, run pulumi inside the VPC."""
     admins: NotRequired[list[str]]
-    """IAM role or user ARNs (people, CI) with full access. The creator has it anyway."""
+    """IAM role or user ARNs (people, CI) with full access. Not the creator: EKS makes its entry, a second one fails."""
     readers: NotRequired[list[str]]
     """IAM ARNs that may read everything but secrets."""
     log_types: NotRequired[list[str]]
