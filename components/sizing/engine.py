@@ -5,7 +5,6 @@ rule. Releases are compared by their minor number: 0.28.1rc1 counts as 0.28.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -107,27 +106,6 @@ def resolve(
         hybrid_kv_cache=options.hybrid_kv_cache and minor >= _V1_ENGINE_SINCE,
         mamba_blocks=_mamba_blocks(options, arch, minor),
     )
-
-
-def contradictions(options: ResolvedOptions, asked: EngineOptions, arch: Architecture, tp: int) -> Iterator[str]:
-    """Yield what vLLM's configuration classes refuse about numbers that only meet after defaults."""
-    tokens, seqs, spread = options.max_num_batched_tokens, options.max_num_seqs, options.context_parallel
-    if tokens < seqs:
-        yield f"max-num-batched-tokens {tokens} is below max-num-seqs {seqs} (vllm/config/scheduler.py)"
-    if asked.extra.get("--enable-chunked-prefill") is False and tokens < options.max_model_len:
-        yield (
-            f"without chunked prefill max-num-batched-tokens {tokens} must reach max-model-len {options.max_model_len} "
-            "(vllm/config/scheduler.py)"
-        )
-    if spread > 1 and tp % spread:
-        yield f"decode context parallelism {spread} must divide TP {tp} (vllm/config/parallel.py)"
-    if spread > 1 and arch.mla is None and tp // spread < arch.kv_heads:
-        yield (
-            f"decode context parallelism {spread} needs TP of at least {spread * arch.kv_heads} where there are "
-            f"{arch.kv_heads} KV heads: TP is {tp} (vllm/config/model.py)"
-        )
-    if spread > 1 and "sliding" in arch.layer_kinds:
-        yield f"decode context parallelism {spread} does not work with sliding windows (v1/kv_cache_interface.py)"
 
 
 def default_utilization(minor: int) -> float:

@@ -12,8 +12,9 @@ from typing import Any
 from components.sizing import latency
 from components.sizing.assumptions import of_deployment
 from components.sizing.budget import Stage, stages
+from components.sizing.contradictions import contradictions
 from components.sizing.deployment import Deployment
-from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, contradictions, resolve
+from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, resolve
 from components.sizing.kv import KvCapacity, KvLayout, capacity, kv_layout, longest_request
 from components.sizing.legality import illegal_reasons
 from components.sizing.overheads import GIB
@@ -172,7 +173,7 @@ def estimate(deployment: Deployment) -> Estimate:
     layout = kv_layout(arch, parallelism, options, asked.kv_cache_dtype)
     illegal = (
         *(each.text for each in illegal_reasons(arch, deployment.quant, parallelism, asked, deployment.gpu)),
-        *contradictions(options, asked, arch, parallelism.tp),
+        *contradictions(deployment, options),
     )
     budgets = () if illegal else stages(deployment, options)
     if illegal and asked.kv_memory_gib is None:

@@ -129,6 +129,16 @@ def test_numbers_that_contradict_each_other_are_illegal(options: dict[str, objec
     assert part in answer.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("method", "legal"), [("awq_marlin", True), ("auto_awq", True), ("gptq", False), ("fp8", False)]
+)
+def test_quantization_must_match_the_checkpoint(method: str, *, legal: bool) -> None:
+    """Prevents calling a command fine that vLLM ends because the checkpoint has another format."""
+    answer = judge("llama3.1-8b-awq", max_model_len=8192, extra={"--quantization": method})
+    assert (answer.verdict == "ok") is legal
+    assert legal or "checkpoint, which is awq" in answer.reasons[0]
+
+
 def test_a_given_budget_is_used_as_it_is() -> None:
     """Prevents subtracting overheads from a KV budget that the caller measured."""
     answer = judge("llama3.1-70b", "a10g", tp=4, max_model_len=8192, kv_memory_gib=3.0)

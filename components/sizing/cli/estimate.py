@@ -34,7 +34,7 @@ from components.sizing.quantization import PRECISIONS, Quantization, from_precis
 from components.sizing.serve_args import BadArgumentError, read, registry
 from components.sizing.types import EngineOptions, Load, Parallelism
 
-DEFAULT_VERSION = "0.33.0"
+DEFAULT_VERSION = EngineOptions().vllm_version
 _MOST_GPUS = 1024
 _MOST_TOKENS = 10**9
 _DTYPES = {"auto": "auto", "half": "float16", "float16": "float16", "bfloat16": "bfloat16"}
