@@ -30,6 +30,7 @@ class Family:
     """Default where config.json says nothing."""
     lm_head_bias: bool = False
     rope: bool = True
+    """vLLM makes a rotary table; False also for classes that 0.33.0 takes from transformers, which make none."""
     local_rope: bool = False
     partial_rotary: float = 1.0
     learned_positions: int | None = None
@@ -59,18 +60,30 @@ class Family:
     """Layers with routed experts keep their dense MLP, and three more norms (Gemma 4)."""
     normalizer: bool = False
     """Keeps the embedding's scale as a tensor (Gemma)."""
+    every_stage: tuple[str, ...] = ()
+    """What the class makes on every pipeline stage, needed there or not: embedding, lm_head, norm."""
+    second_norm: str = ""
+    """Config key that adds a norm per layer (Falcon's new decoder)."""
     supports_pp: bool = True
 
 
+_ENDS = ("embedding", "lm_head", "norm")
 _LLAMA = Family(qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
 _PLAIN = Family()
 _QWEN2 = Family(qkv_bias=True)
 _QWEN3 = Family(qkv_bias="attention_bias", o_bias=False, qk_norm="head")
-_QWEN3_MOE = replace(_QWEN3, router_quantized=True)
-_QWEN2_MOE = replace(_QWEN2, shared_gate=True)
-_QWEN3_NEXT = replace(_QWEN3, mixer="linear", output_gate=True, shared_gate=True, partial_rotary=0.25)
-_QWEN3_5 = _QWEN3_NEXT
-_GEMMA = Family(tied=True, normalizer=True)
+_QWEN3_MOE = replace(_QWEN3, router_quantized=True, every_stage=_ENDS)
+_QWEN2_MOE = replace(_QWEN2, shared_gate=True, every_stage=_ENDS)
+_QWEN3_NEXT = replace(
+    _QWEN3,
+    mixer="linear",
+    output_gate=True,
+    shared_gate=True,
+    partial_rotary=0.25,
+    every_stage=("embedding", "lm_head"),
+)
+_QWEN3_5 = replace(_QWEN3_NEXT, every_stage=("embedding",))
+_GEMMA = Family(tied=True, normalizer=True, every_stage=_ENDS)
 _GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2)
 _GEMMA3 = replace(_GEMMA, layer_norms=4, qk_norm="head", window_period=6, local_rope=True)
 _GEMMA4 = replace(_GEMMA3, dense_beside_experts=True)
@@ -78,18 +91,33 @@ _MISTRAL = replace(_LLAMA, windowed=True)
 _DEEPSEEK_V2 = _PLAIN
 _DEEPSEEK_V3 = replace(_PLAIN, correction_bias=True)
 _GLM4_MOE = Family(qkv_bias="attention_bias", qk_norm="none", correction_bias=True, partial_rotary=0.5)
-_COHERE = Family(layer_norms=1, tied=True)
-_GRANITE = replace(_LLAMA, tied=True)
-_OLMO2 = Family(qk_norm="full")
-_GPT_OSS = Family(qkv_bias=True, o_bias=True, sinks=True, window_period=2, router_bias=True, expert_bias=True)
+_COHERE = Family(layer_norms=1, tied=True, every_stage=_ENDS)
+_OLMO2 = Family(qk_norm="full", rope=False)
+_GPT_OSS = Family(
+    qkv_bias=True, o_bias=True, sinks=True, window_period=2, router_bias=True, expert_bias=True, every_stage=_ENDS
+)
 _OPT = Family(
-    qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True, rope=False, learned_positions=2
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    gated=False,
+    norm_bias=True,
+    tied=True,
+    rope=False,
+    learned_positions=2,
+    every_stage=_ENDS,
 )
-_FALCON = Family(gated=False, layer_norms=1, norm_bias=True, tied=True, default_expansion=4)
+_FALCON = Family(
+    gated=False,
+    layer_norms=1,
+    norm_bias=True,
+    tied=True,
+    default_expansion=4,
+    every_stage=_ENDS,
+    second_norm="new_decoder_architecture",
+)
 _GPT2 = replace(_OPT, learned_positions=0, default_expansion=4)
-_NEOX = Family(
-    qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, partial_rotary=0.25, default_expansion=4
-)
+_NEOX = Family(qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, rope=False, default_expansion=4)
 _PHI = Family(
     qkv_bias=True,
     o_bias=True,
@@ -98,24 +126,26 @@ _PHI = Family(
     layer_norms=1,
     norm_bias=True,
     lm_head_bias=True,
-    partial_rotary=0.5,
+    rope=False,
     default_expansion=4,
 )
-_STARCODER2 = Family(qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True, windowed=True)
-_NEMOTRON_H = Family(gated=False, layer_norms=1, rope=False, correction_bias=True)
-_MAMBA = Family(mixer="mamba", layer_norms=1, rope=False, tied=True)
+_STARCODER2 = Family(
+    qkv_bias=True, o_bias=True, mlp_bias=True, gated=False, norm_bias=True, tied=True, windowed=True, rope=False
+)
+_NEMOTRON_H = Family(gated=False, layer_norms=1, rope=False, correction_bias=True, every_stage=_ENDS)
+_MAMBA = Family(mixer="mamba", layer_norms=1, rope=False, tied=True, every_stage=_ENDS)
 
 FAMILIES: Mapping[str, Family] = {
     "LlamaForCausalLM": _LLAMA,
     "LLaMAForCausalLM": _LLAMA,
-    "InternLM2ForCausalLM": Family(qkv_bias="bias", o_bias="bias"),
+    "InternLM2ForCausalLM": Family(qkv_bias="bias", o_bias="bias", every_stage=_ENDS),
     "InternLM3ForCausalLM": _LLAMA,
     "SolarForCausalLM": _LLAMA,
-    "ArceeForCausalLM": replace(_LLAMA, gated=False),
-    "SmolLM3ForCausalLM": replace(_LLAMA, tied=True),
-    "MiniCPMForCausalLM": _LLAMA,
+    "ArceeForCausalLM": replace(_LLAMA, gated=False, rope=False),
+    "SmolLM3ForCausalLM": replace(_LLAMA, tied=True, rope=False),
+    "MiniCPMForCausalLM": replace(_LLAMA, every_stage=_ENDS),
     "TeleChat3ForCausalLM": _LLAMA,
-    "SeedOssForCausalLM": Family(qkv_bias="attention_bias", o_bias="attention_out_bias"),
+    "SeedOssForCausalLM": Family(qkv_bias="attention_bias", o_bias="attention_out_bias", rope=False),
     "ExaoneForCausalLM": _LLAMA,
     "DeciLMForCausalLM": _LLAMA,
     "MistralForCausalLM": _MISTRAL,
@@ -123,8 +153,8 @@ FAMILIES: Mapping[str, Family] = {
     "Mistral3ForConditionalGeneration": _LLAMA,
     "LlavaForConditionalGeneration": _LLAMA,
     "PixtralForConditionalGeneration": _LLAMA,
-    "MixtralForCausalLM": _PLAIN,
-    "PhiMoEForCausalLM": Family(qkv_bias=True, o_bias=True, norm_bias=True, lm_head_bias=True),
+    "MixtralForCausalLM": replace(_PLAIN, every_stage=_ENDS),
+    "PhiMoEForCausalLM": Family(qkv_bias=True, o_bias=True, norm_bias=True, lm_head_bias=True, every_stage=_ENDS),
     "Llama4ForCausalLM": replace(_LLAMA, chunked=True, shared_experts=1),
     "Llama4ForConditionalGeneration": replace(_LLAMA, chunked=True, shared_experts=1),
     "MllamaForConditionalGeneration": _LLAMA,
@@ -153,15 +183,15 @@ FAMILIES: Mapping[str, Family] = {
     "Gemma4UnifiedForConditionalGeneration": _GEMMA4,
     "Phi3ForCausalLM": _PLAIN,
     "PhiForCausalLM": _PHI,
-    "GraniteForCausalLM": _GRANITE,
-    "GraniteMoeForCausalLM": _GRANITE,
+    "GraniteForCausalLM": _LLAMA,
+    "GraniteMoeForCausalLM": replace(_LLAMA, every_stage=_ENDS),
     "CohereForCausalLM": _COHERE,
     "Cohere2ForCausalLM": replace(_COHERE, window_period=4),
-    "OlmoForCausalLM": Family(norm_weights=False),
+    "OlmoForCausalLM": Family(norm_weights=False, rope=False),
     "Olmo2ForCausalLM": _OLMO2,
     "Olmo3ForCausalLM": replace(_OLMO2, window_period=4),
-    "OlmoeForCausalLM": replace(_OLMO2),
-    "StableLmForCausalLM": Family(qkv_bias="use_qkv_bias", norm_bias=True, partial_rotary=0.25),
+    "OlmoeForCausalLM": replace(_OLMO2, rope=True, every_stage=_ENDS),
+    "StableLmForCausalLM": Family(qkv_bias="use_qkv_bias", norm_bias=True, partial_rotary=0.25, every_stage=_ENDS),
     "DeepseekForCausalLM": _DEEPSEEK_V2,
     "DeepseekV2ForCausalLM": _DEEPSEEK_V2,
     "DeepseekV3ForCausalLM": _DEEPSEEK_V3,
@@ -172,13 +202,13 @@ FAMILIES: Mapping[str, Family] = {
     "MistralLarge3ForCausalLM": _DEEPSEEK_V2,
     "GlmMoeDsaForCausalLM": _DEEPSEEK_V3,
     "Glm4MoeLiteForCausalLM": _DEEPSEEK_V3,
-    "GlmForCausalLM": Family(qkv_bias="attention_bias", partial_rotary=0.5),
+    "GlmForCausalLM": Family(qkv_bias="attention_bias", rope=False),
     "Glm4ForCausalLM": Family(qkv_bias="attention_bias", partial_rotary=0.5, layer_norms=4),
     "Glm4MoeForCausalLM": _GLM4_MOE,
     "GptOssForCausalLM": _GPT_OSS,
     "MiniMaxM2ForCausalLM": Family(qk_norm="full-sharded", correction_bias=True, router_float32=True),
     "Step3p5ForCausalLM": Family(qk_norm="head", window_period=4, correction_bias=True),
-    "JambaForCausalLM": Family(rope=False),
+    "JambaForCausalLM": Family(rope=False, every_stage=_ENDS),
     "NemotronHForCausalLM": _NEMOTRON_H,
     "NemotronForCausalLM": Family(gated=False, norm_bias=True, partial_rotary=0.5),
     "MambaForCausalLM": _MAMBA,

@@ -160,7 +160,8 @@ def _layer(arch: Architecture, family: Family, mixer: LayerKind, forward: FeedFo
     _mixer(arch, mixer, variant, matrices, vectors)
     experts = _feed_forward(arch, forward, variant, matrices, vectors)
     if family.norm_weights:
-        vectors.append(_norms("layernorms", arch.hidden, family.layer_norms, family))
+        extra = 1 if family.second_norm and arch.config.get(family.second_norm) else 0
+        vectors.append(_norms("layernorms", arch.hidden, family.layer_norms + extra, family))
     attention = mixer not in {"mamba", "linear", "none"}
     return LayerShape(tuple(matrices), tuple(vectors), experts, attention)
 

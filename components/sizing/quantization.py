@@ -76,7 +76,7 @@ def from_precision(key: str, arch: "Architecture") -> Quantization:
         msg = f"precision {key!r} is not one of {', '.join(PRECISIONS)}"
         raise ValueError(msg)
     own = arch.checkpoint_precision
-    if own.precision == key:
+    if own.precision in {key, f"{key}-block"}:
         return own
     excluded = ("lm_head", "re:.*router.*", "re:.*mlp\\.gate$", "re:.*visual.*", "re:.*vision.*")
     return {

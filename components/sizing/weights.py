@@ -11,7 +11,7 @@ from typing import Any
 
 from components.sizing.architecture import Architecture, Rope
 from components.sizing.engine import NEWEST_RELEASE, release
-from components.sizing.inventory import LayerShape, Matrix, Vector, inventory
+from components.sizing.inventory import LayerShape, Matrix, Vector, family_of, inventory
 from components.sizing.quantization import Quantization
 from components.sizing.storage import (
     FLOAT32,
@@ -117,16 +117,19 @@ def _stage(placement: Placement, rank: int) -> RankWeights:
     counts = stage_layers(arch.layers, parallelism.pp)
     begin = sum(counts[:rank])
     first, last = rank == 0, rank == parallelism.pp - 1
+    family, shapes = family_of(arch), inventory(arch)
+    has_table = first or (last and arch.tied_embeddings) or "embedding" in family.every_stage
+    has_head = (last or "lm_head" in family.every_stage) and not arch.tied_embeddings
     table = vocabulary_bytes(arch, parallelism.tp)
-    shapes = inventory(arch)
+    bias = table // arch.hidden if last and family.lm_head_bias else 0
     vectors = (
         *shapes.stage_vectors,
-        *(shapes.first_vectors if first else ()),
-        *(shapes.final_vectors if last else ()),
+        *(shapes.first_vectors if first or "embedding" in family.every_stage else ()),
+        *(shapes.final_vectors if last or "norm" in family.every_stage else ()),
     )
     parts = {
-        "embedding": table if first or (last and arch.tied_embeddings) else 0,
-        "lm_head": table if last and not arch.tied_embeddings else 0,
+        "embedding": table if has_table else 0,
+        "lm_head": (table if has_head else 0) + bias,
         "attention_and_dense": 0,
         "experts": 0,
         "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in vectors),

@@ -113,6 +113,15 @@ def test_an_index_gives_the_exact_total() -> None:
         rank_weights(arch, BF16, Parallelism(), index={"weight_map": {}})
 
 
+def test_some_classes_make_both_ends_on_every_stage() -> None:
+    """Mixtral, Qwen3-MoE and gpt-oss keep the embedding and lm_head on all stages; Llama and DeepSeek do not."""
+    for model, is_everywhere in (("mistralai/Mixtral-8x7B-v0.1", True), (LLAMA_70B, False)):
+        arch = named(model)
+        middle = rank_weights(arch, BF16, Parallelism(pp=4), pp_rank=1)
+        assert (middle.parts["embedding"] > 0) == is_everywhere
+        assert (middle.parts["lm_head"] > 0) == is_everywhere
+
+
 def test_a_stage_that_does_not_exist_is_refused() -> None:
     """Asking for stage 2 of 2 must not quietly answer for another."""
     with pytest.raises(ValueError, match="pp-rank 2"):
@@ -189,5 +198,8 @@ def test_stages_together_hold_the_whole_model(model: str, stages: int) -> None:
     ranks = [
         rank_weights(arch, arch.checkpoint_precision, Parallelism(pp=stages), pp_rank=rank) for rank in range(stages)
     ]
-    rotary = whole.parts["rotary_cache"] * (stages - 1)
-    assert sum(rank.bytes for rank in ranks) == whole.bytes + rotary
+    layers = ("attention_and_dense", "experts", "kv_scales")
+    for part in layers:
+        assert sum(rank.parts[part] for rank in ranks) == whole.parts[part]
+    assert ranks[0].parts["embedding"] == whole.parts["embedding"]
+    assert ranks[-1].parts["lm_head"] == whole.parts["lm_head"]
