@@ -17,6 +17,10 @@ from tests.program.conftest import STACKS, recorded
 
 MIRROR = {"images": "mirror.corp/llm", "charts": "oci://mirror.corp/charts"}
 PUBLIC = ("docker.io", "nvcr.io", "quay.io", "ghcr.io", "registry.k8s.io", "public.ecr.aws", ".dkr.ecr.", "vllm/vllm")
+DAEMONSET_MILLICORES = 300
+DAEMONSET_MIB = 600
+"""What runs on every GPU node: EFS driver (100m, 256 Mi), EBS driver (30m, 120 Mi), kube-proxy (100m), network plugin
+(50m), node monitoring (10m, 30 Mi), feature discovery (5m, 64 Mi): requests of the charts' defaults, rounded up."""
 CHARTS = ("https://", "http://", "oci://")
 
 
@@ -131,6 +135,25 @@ def test_whatever_karpenter_made_goes_before_what_it_stands_on(up: Deployment) -
         if position[r.urn] >= position[below.urn]
     ]
     assert not late
+
+
+def test_requests_leave_room_for_the_daemonsets(up: Deployment) -> None:
+    """Prevents pods that fit no node (defect R5): what is asked stays below what Karpenter expects a node to offer."""
+    for each, template in gpu_pods(up):
+        requests = [container["resources"]["requests"] for container in template["spec"]["containers"]]
+        millicores = sum(int(r["cpu"].removesuffix("m")) for r in requests)
+        mebibytes = sum(int(r["memory"].removesuffix("Mi")) for r in requests)
+        for name in expressions(template)["node.kubernetes.io/instance-type"]:
+            offered = instance_type(name)
+            assert millicores + DAEMONSET_MILLICORES <= offered.allocatable_cpu_millicores, (each.name, name)
+            assert mebibytes + DAEMONSET_MIB <= offered.allocatable_memory_mib, (each.name, name)
+
+
+def test_gpu_pools_span_zones(up: Deployment) -> None:
+    """Prevents a pool that dies with one zone, or with one zone's capacity (defect R4); EFA pools are the exception."""
+    for name, specs in pools(up).items():
+        for spec in specs:
+            assert len(required(spec, "topology.kubernetes.io/zone")) > 1, name
 
 
 def unmirrored(deployment: Deployment) -> set[str]:
