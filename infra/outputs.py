@@ -16,6 +16,7 @@ def export(
     pulumi.export("region", config.region)
     pulumi.export("kubernetesVersion", config.kubernetes_version)
     pulumi.export("clusterName", cluster.cluster_name)
+    pulumi.export("clusterEndpoint", cluster.endpoint)
     pulumi.export("addonVersions", cluster.addon_versions)
     pulumi.export(
         "kubeconfigCommand",
