@@ -6,12 +6,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components import versions
-from components.registries import RegistriesArgs, chart, image
+from components.registries import RegistriesArgs, chart, mirrored
 from components.scheduling import GPU_TAINT, toleration
 
 NAMESPACE = "kube-system"
-IMAGE_REPOSITORY = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin"
-"""The chart's own (aws/eks-charts stable/aws-efa-k8s-device-plugin); EKS's registry, readable from every region."""
 
 
 class EfaDevicePluginArgs(TypedDict):
@@ -31,21 +29,21 @@ class EfaDevicePlugin(pulumi.ComponentResource):
     def __init__(self, name: str, args: EfaDevicePluginArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("llm-serving:index:EfaDevicePlugin", name, {**args}, opts)
         registries = args.get("registries")
+        values = {
+            # The chart tolerates nothing: on tainted GPU nodes the resource would never appear, and Karpenter would
+            # keep the node as uninitialized.
+            "tolerations": [toleration(GPU_TAINT)],
+            "supportedInstanceLabels": {
+                "keys": ["node.kubernetes.io/instance-type"],
+                "values": list(args["instance_types"]),
+            },
+        }
         kubernetes.helm.v3.Release(
             name,
             name="aws-efa-k8s-device-plugin",
             namespace=NAMESPACE,
             **chart(versions.EFA_DEVICE_PLUGIN, registries),
-            values={
-                "image": {"repository": image(IMAGE_REPOSITORY, registries)},
-                # The chart tolerates nothing: on tainted GPU nodes the resource would never appear, and Karpenter
-                # would keep the node as uninitialized.
-                "tolerations": [toleration(GPU_TAINT)],
-                "supportedInstanceLabels": {
-                    "keys": ["node.kubernetes.io/instance-type"],
-                    "values": list(args["instance_types"]),
-                },
-            },
+            values=mirrored(versions.EFA_DEVICE_PLUGIN, values, registries),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.namespace = pulumi.Output.from_input(NAMESPACE)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from components.chart_images import started_images
 from components.versions import Chart
 
 
@@ -33,6 +34,21 @@ def image(reference: str, registries: Mapping[str, Any] | None) -> str:
         return reference
     _, path = split_registry(reference)
     return f"{mirror.rstrip('/')}/{path}"
+
+
+def mirrored(pin: Chart, values: Mapping[str, Any], registries: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the chart's values with the repository of every image that it starts below the mirror, if there is one."""
+    result = dict(values)
+    if not (registries or {}).get("images"):
+        return result
+    for each in started_images(pin.name, values):
+        *parents, last = each.value.split(".")
+        place = result
+        for key in parents:
+            place[key] = dict(place.get(key, {}))
+            place = place[key]
+        place[last] = image(each.repository, registries)
+    return result
 
 
 def split_registry(reference: str) -> tuple[str, str]:

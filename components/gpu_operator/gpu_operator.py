@@ -7,7 +7,7 @@ import pulumi_kubernetes as kubernetes
 
 from components import versions
 from components.gpu_operator.values import operator_values
-from components.registries import RegistriesArgs, chart
+from components.registries import RegistriesArgs, chart, mirrored
 
 NAMESPACE = "gpu-operator"
 
@@ -35,6 +35,12 @@ class GpuOperator(pulumi.ComponentResource):
     def __init__(self, name: str, args: GpuOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("llm-serving:index:GpuOperator", name, {**args}, opts)
         registries = args.get("registries")
+        values = operator_values(
+            args["ami_family"],
+            time_slices=tuple(int(each) for each in args.get("time_slices", [])),
+            mig=args.get("mig", False),
+            service_monitor=args.get("service_monitor", False),
+        )
         # Declared, not made by Helm: Helm would leave it behind on destroy.
         namespace = kubernetes.core.v1.Namespace(
             name,
@@ -51,13 +57,7 @@ class GpuOperator(pulumi.ComponentResource):
             namespace=namespace.metadata["name"],
             **chart(versions.GPU_OPERATOR, registries),
             timeout=900,
-            values=operator_values(
-                args["ami_family"],
-                time_slices=tuple(int(each) for each in args.get("time_slices", [])),
-                mig=args.get("mig", False),
-                service_monitor=args.get("service_monitor", False),
-                registries=registries,
-            ),
+            values=mirrored(versions.GPU_OPERATOR, values, registries),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.namespace = pulumi.Output.from_input(NAMESPACE)

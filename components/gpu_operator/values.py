@@ -4,11 +4,9 @@ Which operands to switch off is decided by what the AMI already contains: an ope
 node (NVIDIA/gpu-operator#528), one that is missing leaves it without ``nvidia.com/gpu``.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from components.registries import image
-from components.scheduling import GPU_TAINT, SYSTEM_TAINT, system_placement, toleration
+from components.scheduling import GPU_TAINT, system_placement, toleration
 
 
 class AmiContents(NamedTuple):
@@ -16,31 +14,15 @@ class AmiContents(NamedTuple):
 
     driver: bool
     toolkit: bool
-    device_plugin: bool
     mig_manager: bool
 
 
 AMI_CONTENTS = {
     # awslabs/amazon-eks-ami@81fec2e (v20260714): driver 580.159.03, toolkit 1.19.1 with CDI, no device plugin.
-    "al2023": AmiContents(driver=True, toolkit=True, device_plugin=False, mig_manager=False),
+    "al2023": AmiContents(driver=True, toolkit=True, mig_manager=False),
     # awsdocs/amazon-eks-user-guide latest/ug/ml/ml-eks-optimized-ami.adoc: plugin and MIG are settings of the system.
-    "bottlerocket": AmiContents(driver=True, toolkit=True, device_plugin=True, mig_manager=True),
+    "bottlerocket": AmiContents(driver=True, toolkit=True, mig_manager=True),
 }
-
-REGISTRY = "nvcr.io/nvidia"
-CLOUD_NATIVE = "nvcr.io/nvidia/cloud-native"
-KUBERNETES = "nvcr.io/nvidia/k8s"
-NFD_IMAGE = "registry.k8s.io/nfd/node-feature-discovery"
-OPERAND_REPOSITORIES = {
-    "operator": REGISTRY,
-    "validator": REGISTRY,
-    "devicePlugin": REGISTRY,
-    "gfd": REGISTRY,
-    "dcgmExporter": KUBERNETES,
-    "migManager": CLOUD_NATIVE,
-}
-"""Registry path of each operand that may run; the chart pins image names and tags
-(NVIDIA/gpu-operator@25dba04 deployments/gpu-operator/tests/__snapshot__/clusterpolicy_test.yaml.snap)."""
 
 TIME_SLICE_CONFIG = "time-sliced-{replicas}"
 """Name of a device plugin configuration; a node chooses it by the label nvidia.com/device-plugin.config."""
@@ -56,7 +38,6 @@ def operator_values(
     time_slices: tuple[int, ...] = (),
     mig: bool = False,
     service_monitor: bool = False,
-    registries: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the chart's values.
 
@@ -71,7 +52,7 @@ def operator_values(
         raise UnknownAmiFamilyError(f"unknown AMI family {ami_family!r}; accepted: {', '.join(AMI_CONTENTS)}")
     contents = AMI_CONTENTS[ami_family]
     gpu_tolerations = [toleration(GPU_TAINT)]
-    values: dict[str, Any] = {
+    return {
         "driver": {"enabled": not contents.driver},
         "toolkit": {"enabled": not contents.toolkit},
         # The NRI plugin ships in the toolkit container, which is off.
@@ -102,10 +83,9 @@ def operator_values(
         "node-feature-discovery": {
             "master": system_placement(),
             "gc": system_placement(),
-            "worker": {"tolerations": [*gpu_tolerations, toleration(SYSTEM_TAINT)], "affinity": _only_gpu_nodes()},
+            "worker": {"tolerations": gpu_tolerations, "affinity": _only_gpu_nodes()},
         },
     }
-    return _mirrored(values, registries)
 
 
 def _device_plugin_config(time_slices: tuple[int, ...]) -> dict[str, Any]:
@@ -136,13 +116,3 @@ def _only_gpu_nodes() -> dict[str, Any]:
             },
         },
     }
-
-
-def _mirrored(values: dict[str, Any], registries: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Point every operand's image at the mirror, where there is one."""
-    if not (registries or {}).get("images"):
-        return values
-    for operand, repository in OPERAND_REPOSITORIES.items():
-        values[operand] = {**values.get(operand, {}), "repository": image(repository, registries)}
-    values["node-feature-discovery"]["image"] = {"repository": image(NFD_IMAGE, registries)}
-    return values

@@ -17,9 +17,9 @@ from components.iam import (
     service_trust,
 )
 from components.karpenter.policy import controller_policy, interruption_events, policy_names, queue_policy
-from components.karpenter.values import CONTROLLER_IMAGE, controller_values
+from components.karpenter.values import controller_values
 from components.pod_identity import PodIdentity
-from components.registries import RegistriesArgs, chart, image
+from components.registries import RegistriesArgs, chart, mirrored
 
 NAMESPACE = "kube-system"
 MESSAGE_SECONDS = 300
@@ -166,6 +166,14 @@ class Karpenter(pulumi.ComponentResource):
         instances, so roles, queue and access entry may only go after it.
         """
         registries = self._args.get("registries")
+        values = controller_values(
+            cluster_name=cluster_name,
+            queue_name=queue.name,
+            region=self._args["region"],
+            isolated_vpc=self._args.get("isolated_vpc", False),
+            static_capacity=self._args.get("static_capacity", False),
+            node_overlay=self._args.get("node_overlay", False),
+        )
         crds = kubernetes.helm.v3.Release(
             f"{name}-crd",
             name="karpenter-crd",
@@ -180,14 +188,6 @@ class Karpenter(pulumi.ComponentResource):
             **chart(versions.KARPENTER, registries),
             skip_crds=True,
             timeout=600,
-            values=controller_values(
-                cluster_name=cluster_name,
-                queue_name=queue.name,
-                region=self._args["region"],
-                isolated_vpc=self._args.get("isolated_vpc", False),
-                static_capacity=self._args.get("static_capacity", False),
-                node_overlay=self._args.get("node_overlay", False),
-                image_repository=image(CONTROLLER_IMAGE, registries),
-            ),
+            values=mirrored(versions.KARPENTER, values, registries),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[crds, *needs]),
         )

@@ -4,9 +4,6 @@ from typing import Any
 
 from components.scheduling import POOL_LABEL, SYSTEM_POOL
 
-CONTROLLER_IMAGE = "public.ecr.aws/karpenter/controller"
-"""The chart pins tag and digest; only the registry may change (mirrors)."""
-
 
 def controller_values(
     *,
@@ -16,7 +13,6 @@ def controller_values(
     isolated_vpc: bool,
     static_capacity: bool,
     node_overlay: bool,
-    image_repository: str,
 ) -> dict[str, Any]:
     """Return the chart's values.
 
@@ -29,7 +25,6 @@ def controller_values(
         "dnsPolicy": "Default",
         "nodeSelector": {"kubernetes.io/os": "linux", POOL_LABEL: SYSTEM_POOL},
         "controller": {
-            "image": {"repository": image_repository},
             # Pods cannot ask the metadata service (one hop only), so the region is given.
             "env": [{"name": "AWS_REGION", "value": region}],
             "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.chart_images import started_images
 from components.gpu_operator import GpuOperator, GpuOperatorArgs
 from components.gpu_operator.values import AMI_CONTENTS, UnknownAmiFamilyError, operator_values
 from components.scheduling import GPU_TAINT, SYSTEM_TAINT
@@ -74,7 +75,10 @@ def test_mig_is_managed_by_whoever_owns_it() -> None:
 
 def test_mirrored_operands_pull_from_nowhere_else() -> None:
     """Prevents an air-gapped cluster whose operator starts but whose device plugin cannot be pulled."""
-    text = json.dumps(operator_values("al2023", registries={"images": "mirror.corp/p"}))
+    args: GpuOperatorArgs = {"ami_family": "al2023", "mig": True, "registries": {"images": "mirror.corp/p"}}
+    release = deploy(lambda: GpuOperator("gpu-operator", args)).one("kubernetes:helm.sh/v3:Release")
+    text = json.dumps(release.inputs["values"])
+    assert text.count("mirror.corp/p") == len(started_images("gpu-operator", operator_values("al2023", mig=True)))
     assert "nvcr.io" not in text
     assert "registry.k8s.io" not in text
     assert "mirror.corp/p/nvidia/k8s" in text

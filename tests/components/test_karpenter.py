@@ -153,7 +153,6 @@ def values(**changes: Any) -> dict[str, Any]:
         "isolated_vpc": False,
         "static_capacity": False,
         "node_overlay": False,
-        "image_repository": "public.ecr.aws/karpenter/controller",
     }
     return controller_values(**{**options, **changes})
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.registries import chart, image, split_registry
-from components.versions import Chart
+from components.registries import chart, image, mirrored, split_registry
+from components.versions import KARPENTER, Chart
 
 HTTP = Chart("keda", "https://kedacore.github.io/charts", "2.20.2")
 OCI = Chart("karpenter", "oci://public.ecr.aws/karpenter", "1.14.1")
@@ -38,3 +38,15 @@ def test_images_keep_their_path_below_the_mirror(reference: str, registry: str, 
     assert split_registry(reference) == (registry, path)
     assert image(reference, {"images": "mirror.corp/proxy/"}) == f"mirror.corp/proxy/{path}"
     assert image(reference, None) == reference
+
+
+def test_only_the_images_of_a_chart_move() -> None:
+    """Prevents values that lose what stood beside the image, and a rewrite of values that others still hold."""
+    values = {"controller": {"env": ["x"]}, "replicas": 2}
+    moved = mirrored(KARPENTER, values, {"images": "mirror.corp"})
+    assert moved == {
+        "controller": {"env": ["x"], "image": {"repository": "mirror.corp/karpenter/controller"}},
+        "replicas": 2,
+    }
+    assert values == {"controller": {"env": ["x"]}, "replicas": 2}
+    assert mirrored(KARPENTER, values, None) == values
