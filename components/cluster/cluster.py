@@ -176,9 +176,7 @@ class Cluster(pulumi.ComponentResource):
             enable_key_rotation=True,
             opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
-        aws.kms.Alias(
-            f"{name}-secrets", name=f"alias/eks/{args['cluster_name']}", target_key_id=key.key_id, opts=child
-        )
+        aws.kms.Alias(f"{name}-secrets", name=f"alias/eks/{args['cluster_name']}", target_key_id=key.key_id, opts=child)
         role = aws.iam.Role(
             f"{name}-control-plane",
             name=fit(f"{args['cluster_name']}-control-plane", ROLE_NAME_LIMIT),

@@ -14,7 +14,6 @@ ROOT_DEVICE = "/dev/xvda"
 """Of Amazon Linux 2023."""
 
 
-
 def create_system_nodes(
     name: str,
     *,
