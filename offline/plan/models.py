@@ -11,7 +11,10 @@ from offline.plan.units import bar, duration, span, tokens, usd
 
 Model = Mapping[str, Any]
 
-_BAR_WIDTH = 44
+_BAR_WIDTHS = 18, 36
+"""Least and most characters of a whole bar."""
+_BESIDE_BARS = 82
+"""Columns for a line's name, its size and a readable note."""
 _MEMORY_ORDER = ("weights", "activation", "cuda_graphs", "non_torch", "kv_cache", "safety", "left_free")
 _START_ORDER = ("node", "image", "engine", "weights", "compile", "profile", "graphs")
 _COLUMNS = [
@@ -72,12 +75,12 @@ def _memory(model: Model, console: Console) -> list[RenderableType]:
     """Return one bar per line of one GPU's budget, to the scale of what CUDA shows."""
     memory: Mapping[str, float] = model["memory"]
     visible = sum(memory.values())
-    grid = Grid([("GiB per GPU", LEFT), (_axis(visible), LEFT), ("", RIGHT), ("", PROSE)])
+    narrowest, widest = _BAR_WIDTHS
+    width = max(narrowest, min(widest, console.width - _BESIDE_BARS))
+    grid = Grid([("GiB per GPU", LEFT), (_axis(visible, width), LEFT), ("", RIGHT), ("", PROSE)])
     for line in sorted(memory, key=_position(_MEMORY_ORDER)):
         gib = memory[line]
-        grid.rows.append(
-            [line.replace("_", " "), bar(gib, visible, _BAR_WIDTH), f"{gib:.2f}", _memory_note(model, line)]
-        )
+        grid.rows.append([line.replace("_", " "), bar(gib, visible, width), f"{gib:.2f}", _memory_note(model, line)])
     return grid.tables(console)
 
 
@@ -103,14 +106,14 @@ def _memory_note(model: Model, line: str) -> str:
     return " + ".join(f"{term} {gib:.2f}" for term, gib in sizes.items())
 
 
-def _axis(visible: float) -> str:
+def _axis(visible: float, width: int) -> str:
     """Return a ruler over the bars: a figure at round numbers, the total at the end."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if visible / step <= 6)
-    ruler = [" "] * _BAR_WIDTH
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if visible / step <= width / 6)
+    ruler = [" "] * width
     for tick in range(0, int(visible) + 1, step):
-        place = round(tick / visible * _BAR_WIDTH)
+        place = round(tick / visible * width)
         figure = str(tick)
-        if place + len(figure) <= _BAR_WIDTH - 1:
+        if place + len(figure) <= width - 1:
             ruler[place : place + len(figure)] = figure
     return "".join(ruler) + f"{visible:.2f} visible"
 

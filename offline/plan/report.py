@@ -41,10 +41,13 @@ def print_report(document: Mapping[str, Any], *, refused: int) -> None:
 
 
 def _console() -> Console:
-    """Return a console as wide as the terminal; in a pipe nothing is wrapped and there are no colour codes."""
+    """Return a console as wide as the terminal; in a pipe nothing is wrapped.
+
+    Codes of any kind, bold too, are for terminals without NO_COLOR (https://no-color.org).
+    """
     terminal = sys.stdout.isatty()
     width = max(os.get_terminal_size(sys.stdout.fileno()).columns, MINIMUM_WIDTH) if terminal else UNBOUNDED
-    return Console(width=width, highlight=False, force_terminal=terminal)
+    return Console(width=width, highlight=False, force_terminal=terminal and not os.environ.get("NO_COLOR"))
 
 
 def _blocks(document: Mapping[str, Any], console: Console, refused: int) -> Iterator[Block]:
@@ -71,12 +74,13 @@ def _prices(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _node_pools(pools: Sequence[Mapping[str, Any]], console: Console) -> list[RenderableType]:
-    grid = Grid([(name, LEFT) for name in ("name", "capacity", "instance types", "GPU limit", "zones", "models")])
+    figures = [("name", LEFT), ("capacity", LEFT), ("GPU limit", RIGHT)]
+    grid = Grid([*figures, ("instance types", PROSE), ("zones", PROSE), ("models", PROSE)])
     for pool in pools:
         capacity, types, zones, models = (
             ", ".join(pool[key]) for key in ("capacity", "instance_types", "zones", "models")
         )
-        grid.rows.append([pool["name"], capacity, types, str(pool["gpu_limit"]), zones, models])
+        grid.rows.append([pool["name"], capacity, str(pool["gpu_limit"]), types, zones, models])
     return grid.tables(console)
 
 

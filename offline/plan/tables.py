@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 LEFT, RIGHT, PROSE = "left", "right", "prose"
 """How a column is set. Prose may be wrapped between words, everything else stays on one line."""
+_GAP = 2
+_INDENT = 2
+_PROSE_WIDTH = 24
 
 
 @dataclass
@@ -23,15 +25,14 @@ class Grid:
 
     def tables(self, console: Console) -> list[RenderableType]:
         """Return as few tables as the console's width allows."""
-        whole = self._table(range(len(self.columns)))
-        least = Measurement.get(console, console.options.update(max_width=10_000), whole).minimum
+        least = _INDENT + sum(self._width(index) + _GAP for index in range(len(self.columns)))
         if least <= console.width:
-            return [whole]
+            return [self._table(range(len(self.columns)))]
         half = len(self.columns) // 2 + 1
         return [self._table(range(half)), self._table([0, *range(half, len(self.columns))])]
 
     def _table(self, chosen: Sequence[int]) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=self.headings)
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=self.headings)
         for index in chosen:
             heading, setting = self.columns[index]
             prose = setting == PROSE
@@ -47,4 +48,7 @@ class Grid:
         return table
 
     def _width(self, index: int) -> int:
-        return max(len(self.columns[index][0]), *(len(row[index]) for row in self.rows), 0)
+        """Return the width that a column needs: all of a figure, of prose enough to be read."""
+        heading, setting = self.columns[index]
+        widest = max([len(heading), *(len(row[index]) for row in self.rows)])
+        return min(widest, _PROSE_WIDTH) if setting == PROSE else widest

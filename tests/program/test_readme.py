@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache
 def _run(command: str, clone: Path) -> "subprocess.CompletedProcess[str]":
     # Tests are collected, not run: they would run this one again.
     environment = {**os.environ, "PYTEST_ADDOPTS": "--collect-only -q -p no:cacheprovider", "RUNS": "1"}
@@ -92,7 +94,7 @@ def test_the_readme_shows_what_the_plan_prints(clone: Path) -> None:
         row = next(line for line in excerpt.splitlines() if re.match(rf"\s+{model['name']}\s", line))
         assert model["instance_type"] in row
         assert f"{model['tp']}×{model['pp']}" in row
-    printed = _run("make -s plan", clone).stdout
+    printed = _run("make plan STACK=prod", clone).stdout
     titles = [line for line in excerpt.splitlines() if line and not line.startswith((" ", "`"))]
     assert titles
     assert all(title.partition("  ")[0] in printed for title in titles)
