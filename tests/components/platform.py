@@ -84,9 +84,7 @@ def platform() -> None:
         opts=inside,
     )
     after = pulumi.ResourceOptions(providers=[made.kubernetes], depends_on=[karpenter])
-    GpuNodePool(
-        "g5", {**G5, "node_role_name": karpenter.node_role_name, "capacity": ["on-demand", "spot"]}, opts=after
-    )
+    GpuNodePool("g5", {**G5, "node_role_name": karpenter.node_role_name, "capacity": ["on-demand", "spot"]}, opts=after)
     CpuNodePool(
         "cpu",
         {"cluster_name": "demo", "node_role_name": karpenter.node_role_name, "ami_alias": AMI, "zones": ZONES},
