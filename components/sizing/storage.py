@@ -182,6 +182,8 @@ def experts_bytes(held: Held, quant: Quantization, compute_capability: int, rele
     hidden, width, ups = experts.hidden, held.width, 2 if experts.gated else 1
     if quantized and quant.precision == "mxfp4":
         hidden, width = mxfp4_padding(hidden, width, compute_capability, release)
+    if not quantized and not experts.bias and compute_capability // 10 == 10:
+        width = _up(width, 128)  # TensorRT-LLM's 16-bit expert kernel (fused_moe/oracle/unquantized.py)
     bias = HALF * (ups * width + hidden) if experts.bias else 0
     first, second = Local(hidden, (width,) * ups), Local(width, (hidden,))
     each = first.inputs * first.total + second.inputs * second.total

@@ -133,7 +133,7 @@ def _stage(placement: Placement, rank: int) -> RankWeights:
         "attention_and_dense": 0,
         "experts": 0,
         "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in vectors),
-        "rotary_cache": sum(_rope_bytes(arch, rope) for rope in (arch.rope, arch.local_rope) if rope),
+        "rotary_cache": sum(_rope_bytes(arch, rope) for rope in _ropes(arch, begin, begin + counts[rank])),
         "kv_scales": 0,
         "vision": vision_bytes(arch, placement.quant, parallelism.tp, placement.release) if first else 0,
     }
@@ -213,6 +213,15 @@ def _loaded_kv_scales(quant: Quantization) -> int:
 
 def _vector_bytes(vector: Vector, ranks: int) -> int:
     return vector.elements * (FLOAT32 if vector.float32 else HALF) // (ranks if vector.sharded else 1)
+
+
+def _ropes(arch: Architecture, begin: int, end: int) -> tuple[Rope, ...]:
+    """Return the rotary variants that the layers of a stage use."""
+    kinds = set(arch.layer_kinds[begin:end]) - {"mamba", "linear", "none"}
+    if arch.local_rope is None:
+        return (arch.rope,) if arch.rope and kinds else ()
+    of_kind = {"full": arch.rope, "sliding": arch.local_rope}
+    return tuple(rope for kind, rope in of_kind.items() if rope and kind in kinds)
 
 
 def _rope_bytes(arch: Architecture, rope: Rope) -> int:

@@ -20,6 +20,7 @@ from components.sizing.weights import rank_weights, stage_layers, traffic
 
 DATA = Path(__file__).parents[1] / "data"
 ORACLE = json.loads((DATA / "vllm_weights_oracle.json").read_text())["rows"]
+VECTORS = json.loads((DATA / "weight_vectors.json").read_text())["rows"]
 LLAMA_70B = "meta-llama/Llama-3.1-70B-Instruct"
 
 
@@ -52,6 +53,20 @@ def test_every_byte_that_vllm_allocates_is_counted(row: dict[str, Any]) -> None:
     )
     assert weights.bytes == row["param_bytes"]
     assert sum(weights.parts.values()) == weights.bytes
+
+
+@pytest.mark.parametrize("row", VECTORS, ids=lambda row: f"{row['model']} {row['args']} {row['gpu']}")
+def test_every_family_is_counted_to_the_byte(row: dict[str, Any]) -> None:
+    """Families differ in biases, norms, towers and what they keep on each stage; one wrong switch moves the total."""
+    arch = from_config(row["config"], row["model"])
+    weights = rank_weights(
+        arch,
+        arch.checkpoint_precision,
+        parallelism_of(row),
+        pp_rank=row["pp_rank"],
+        compute_capability=gpu(row["gpu"]).compute_capability,
+    )
+    assert weights.bytes == row["bytes"]
 
 
 @pytest.mark.parametrize("row", [row for row in ORACLE if "error" in row], ids=lambda row: row["model"])
