@@ -24,7 +24,7 @@ from infra.config import InvalidStack, Secrets, read_secrets, read_settings
 from infra.decisions import Decisions, decide
 from infra.outputs import export
 from infra.planning.models import ModelPlan
-from infra.planning.pools import PoolPlan
+from infra.planning.pools import PoolPlan, reservation
 from infra.settings.rules import is_bucket, is_hub
 from infra.settings.sections import StackConfig
 
@@ -106,6 +106,7 @@ def _foundation(config: StackConfig) -> Foundation:
             "public_subnet_ids": public,
             "endpoint_public_cidrs": list(config.access.public_cidrs),
             "admins": list(config.access.admins),
+            "readers": list(config.access.readers),
             "log_types": CONTROL_PLANE_LOGS,
             "system_nodes": {
                 "instance_types": list(nodes.instance_types),
@@ -186,7 +187,13 @@ def _gpu_pool(foundation: Foundation, planned: PoolPlan, karpenter: Karpenter) -
         "capacity": list(pool.capacity),
         "gpu_limit": planned.gpu_limit,
         "zones": list(planned.zones),
-        "reservations": [{"id": each.id} if each.id else {"tags": dict(each.tags)} for each in pool.reservations],
+        "reservations": [reservation(each) for each in pool.reservations],
+        "capacity_block": pool.capacity_block,
+        "maintenance_windows": [
+            {"days": list(window.days), "start_utc": window.start_utc, "hours": window.hours}
+            for window in pool.maintenance_windows
+        ],
+        "consolidate_after_minutes": pool.consolidate_after_minutes,
         "tags": _tags(foundation.config),
     }
     if pool.volume_gib is not None:

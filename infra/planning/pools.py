@@ -1,13 +1,19 @@
 """Which types a pool launches and how many GPUs it may hold, from the models that use it."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from components import versions
+from components.karpenter import PoolFacts, ReservationArgs, pool_problems
 from components.sizing import catalog
 from infra.planning.models import ModelPlan
 from infra.settings.problems import Problem
-from infra.settings.sections import GpuPool, StackConfig
+from infra.settings.sections import GpuPool, Reservation, StackConfig
+
+REPORTED_ELSEWHERE = {"instance-types", "capacity"}
+"""Rules that the reader of the settings and the planner report already, with more to say."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +41,40 @@ class PoolPlan:
 
 
 def plan_pools(config: StackConfig, plans: Iterable[ModelPlan]) -> tuple[tuple[PoolPlan, ...], tuple[Problem, ...]]:
-    """Return the pools that models use, and what is wrong with their limits."""
+    """Return the pools that models use, and what is wrong with any pool."""
     planned: list[PoolPlan] = []
     problems: list[Problem] = []
     for pool in config.gpu_pools:
         members = [plan for plan in plans if pool in plan.pools]
-        if not members:
-            continue
-        built = _plan(pool, members, config)
-        planned.append(built)
-        problems.extend(_limit_problems(built, members))
+        built = _plan(pool, members, config) if members else None
+        if built is not None:
+            planned.append(built)
+            problems.extend(_limit_problems(built, members))
+        problems.extend(_pool_problems(pool, built, config))
     return tuple(planned), tuple(problems)
+
+
+def _pool_problems(pool: GpuPool, built: PoolPlan | None, config: StackConfig) -> Iterator[Problem]:
+    """Yield what Karpenter's own rules find; a pool without a plan is checked as far as its settings go."""
+    facts = PoolFacts(
+        instance_types=built.instance_types if built else (),
+        capacity=pool.capacity,
+        gpu_limit=built.gpu_limit if built else 0,
+        zones=pool.zones or config.network.availability_zones,
+        ami_alias=versions.AL2023_AMI,
+        reservations=[reservation(each) for each in pool.reservations],
+        capacity_block=pool.capacity_block,
+        maintenance_windows=[dataclasses.asdict(window) for window in pool.maintenance_windows],
+    )
+    for found in pool_problems(facts):
+        if found.rule not in REPORTED_ELSEWHERE:
+            yield Problem(f"{pool.path}.{found.path}", found.value, found.rule, found.message, found.fix)
+
+
+def reservation(settings: Reservation) -> ReservationArgs:
+    """Return a reservation as a node pool takes it: only what is set."""
+    given = {key: value for key, value in dataclasses.asdict(settings).items() if value}
+    return cast("ReservationArgs", given)
 
 
 def _plan(pool: GpuPool, members: list[ModelPlan], config: StackConfig) -> PoolPlan:
@@ -74,16 +103,13 @@ def _replica_gpus(member: ModelPlan, pool: GpuPool) -> int:
 
 
 def _limit_problems(built: PoolPlan, members: list[ModelPlan]) -> list[Problem]:
-    """Refuse a cap below one node, or below what runs from the start."""
+    """Refuse a cap below what runs from the start."""
     cap = built.pool.gpu_limit
-    if cap is None:
-        return []
     largest = max(catalog.instance_type(name).gpu_count for name in built.instance_types)
+    if cap is None or cap < largest:
+        return []  # less than one node is a rule of every pool's
     running = sum(_replica_gpus(member, built.pool) * member.decision.replicas for member in members)
     path = f"{built.pool.path}.gpuLimit"
-    if cap < largest:
-        message = f"is less than the {largest} GPUs of one node of {built.instance_types[0]}: nothing could be launched"
-        return [Problem(path, cap, "limit", message, f"at least {running}, or remove it")]
     if cap < running:
         message = f"is less than the {running} GPUs that {', '.join(built.models)} run on from the start"
         return [Problem(path, cap, "limit", message, f"at least {running}, or remove it")]

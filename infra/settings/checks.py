@@ -23,6 +23,9 @@ revision = matches(r"[\w][\w./-]{0,99}")
 RESERVATION = "a capacity reservation id such as cr-0123456789abcdef0"
 reservation = matches(r"cr-[0-9a-f]{8,17}")
 
+ACCOUNT = "an account id of twelve digits, in quotes"
+account = matches(r"\d{12}")
+
 ADDON_VERSION = "a version such as v1.20.1-eksbuild.1"
 addon_version = matches(r"v\d+\.\d+\.\d+-eksbuild\.\d+")
 

@@ -164,9 +164,10 @@ def _labels(config: StackConfig) -> Iterator[Problem]:
 
 
 def _access(access: Access) -> Iterator[Problem]:
-    for index, admin in enumerate(access.admins):
-        if checks.iam_arn(admin):
-            yield Problem(f"access.admins[{index}]", admin, "format", "is no IAM role or user", f"write {checks.ARN}")
+    for key, principals in (("admins", access.admins), ("readers", access.readers)):
+        for index, arn in enumerate(principals):
+            if checks.iam_arn(arn):
+                yield Problem(f"access.{key}[{index}]", arn, "format", "is no IAM role or user", f"write {checks.ARN}")
     for index, network in enumerate(access.public_cidrs):
         complaint = checks.public_cidr(network)
         if complaint:
@@ -241,22 +242,6 @@ def _capacity(pool: GpuPool) -> Iterator[Problem]:
     if not pool.capacity:
         fix = f"name at least one of {listed(CAPACITY_TYPES)}"
         yield Problem(f"{pool.path}.capacity", [], "required", "is empty: nothing could be bought", fix)
-    if "reserved" in pool.capacity and not pool.reservations:
-        yield Problem(
-            f"{pool.path}.reservations",
-            None,
-            "required",
-            "capacity names reserved, but no reservation says which: Karpenter never uses one it is not told of",
-            "add - id: cr-... or - tags: {...}, or take reserved out of capacity",
-        )
-    if pool.reservations and "reserved" not in pool.capacity:
-        message = "would not be used: capacity does not name reserved"
-        fix = "add reserved to capacity, or remove reservations"
-        yield Problem(f"{pool.path}.reservations", len(pool.reservations), "conflict", message, fix)
-    for index, reservation in enumerate(pool.reservations):
-        if bool(reservation.id) == bool(reservation.tags):
-            path = f"{pool.path}.reservations[{index}]"
-            yield Problem(path, reservation.id, "conflict", "needs exactly one of id and tags", "keep one of the two")
 
 
 def _model(model: Model, pools: set[str]) -> Iterator[Problem]:

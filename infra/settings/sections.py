@@ -54,6 +54,7 @@ class Access:
     admins: tuple[str, ...] = setting(
         "IAM roles and users that administer the cluster. Whoever creates the cluster always does.", default=()
     )
+    readers: tuple[str, ...] = setting("IAM roles and users that may read everything but secrets.", default=())
     public_cidrs: tuple[str, ...] = setting(
         "Networks from which the cluster's public endpoint answers. Empty: private only, and `pulumi up` must run "
         "inside the VPC.",
@@ -83,6 +84,22 @@ class Reservation:
         "Reservation or Capacity Block by id.", default=None, check=checks.reservation, shape=checks.RESERVATION
     )
     tags: Mapping[str, str] = setting("Reservations that carry all of these tags.", default={})
+    owner_id: str | None = setting(
+        "Account that shares them, where that is not this one; only with `tags`.",
+        default=None,
+        check=checks.account,
+        shape=checks.ACCOUNT,
+    )
+    zone: str | None = setting("Zone of the reservation, to refuse one where the pool has no subnet.", default=None)
+
+
+@dataclass(frozen=True)
+class MaintenanceWindow:
+    """Hours in which nodes that drifted (new AMI, changed disk) may be replaced, one at a time."""
+
+    days: tuple[str, ...] = setting("Days: sun, mon, tue, wed, thu, fri, sat.", example="[sat, sun]")
+    start_utc: str = setting("Start as HH:MM in UTC; Karpenter knows no time zones.", example='"02:00"')
+    hours: int = setting("Length in hours.", minimum=1, maximum=24, example="4")
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,19 @@ class GpuPool:
         "Most GPUs of this pool; caps the limit that follows from the replicas.", default=None, minimum=1
     )
     zones: tuple[str, ...] = setting("Zones of this pool. Empty: all of `network.availabilityZones`.", default=())
+    capacity_block: bool = setting(
+        "The reservations are Capacity Blocks, which end by themselves: nodes do not expire before.", default=False
+    )
+    maintenance_windows: tuple[MaintenanceWindow, ...] = setting(
+        "When drifted nodes may be replaced. Empty: never; serving nodes then keep their AMI until they are empty.",
+        default=(),
+    )
+    consolidate_after_minutes: int = setting(
+        "How long an empty node is kept: shorter than a cold start throws warm nodes away.",
+        default=15,
+        minimum=1,
+        maximum=1440,
+    )
     volume_gib: int | None = setting(
         "Root volume in GiB. Unset: computed from image, logs and local disks.", default=None, minimum=50, maximum=16000
     )

@@ -166,7 +166,45 @@ def test_a_bad_architecture_file_is_named(tmp_path: Path, name: str, text: str |
     assert message in problem.message
 
 
-@pytest.mark.parametrize(("limit", "text"), [(3, "one node"), (4, "")])
+RESERVATION = {"id": "cr-0123456789abcdef0"}
+WINDOW = {"days": ["sat"], "startUtc": "2:00", "hours": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "rule"),
+    [
+        ({"capacity": ["reserved"]}, "capacity", "reservation-missing"),
+        ({"reservations": [RESERVATION]}, "reservations", "reservation-unused"),
+        ({"capacity": ["reserved"], "reservations": [{}]}, "reservations[0]", "reservation-selector"),
+        (
+            {"capacity": ["reserved"], "reservations": [{**RESERVATION, "zone": "us-east-1f"}]},
+            "reservations[0].zone",
+            "reservation-zone",
+        ),
+        (
+            {"capacity": ["reserved", "spot"], "reservations": [RESERVATION], "capacityBlock": True},
+            "capacity",
+            "capacity-block",
+        ),
+        ({"maintenanceWindows": [WINDOW]}, "maintenanceWindows", "maintenance-window"),
+    ],
+)
+def test_pools_that_cannot_work_are_refused(changes: dict[str, Any], path: str, rule: str) -> None:
+    """Prevents paid capacity that is never used, and a constructor that fails after half the stack is registered."""
+    values = changed("gpuPools.0", {**VALID["gpuPools"][0], **changes})
+    found = decided(values).problems
+    assert [(problem.path, problem.rule) for problem in found] == [(f"gpuPools[0].{path}", rule)]
+    assert all(problem.message and problem.fix for problem in found)
+
+
+def test_pools_that_no_model_uses_are_checked_too() -> None:
+    """Prevents a mistake that shows only once the first model moves there."""
+    values = changed("gpuPools.1", {"name": "later", "families": ["p5"], "capacity": ["reserved"]})
+    values["models"][0]["pools"] = ["g5"]
+    assert [problem.path for problem in decided(values).problems] == ["gpuPools[1].capacity"]
+
+
+@pytest.mark.parametrize(("limit", "text"), [(3, "could never launch"), (4, "")])
 def test_a_limit_below_one_node_is_refused(limit: int, text: str) -> None:
     """Prevents a pool that can launch nothing: its only type has four GPUs."""
     values = copy.deepcopy(dict(VALID))

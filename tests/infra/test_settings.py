@@ -55,6 +55,9 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("registries.charts", "mirror", "registries.charts", "format", "https://"),
     ("access.publicCidrs", ["anywhere"], "access.publicCidrs[0]", "format", "CIDR"),
     ("access.admins", ["me"], "access.admins[0]", "format", "ARN"),
+    ("access.readers", ["me"], "access.readers[0]", "format", "ARN"),
+    ("gpuPools.0.reservations", [{"ownerId": "me"}], "gpuPools[0].reservations[0].ownerId", "format", "twelve digits"),
+    ("gpuPools.0.maintenanceWindows", [{}], "gpuPools[0].maintenanceWindows[0].days", "required", "sat"),
     ("access.admins", [3], "access.admins[0]", "type", "string"),
     ("network.interfaceEndpoints", ["ecr.dk"], "network.interfaceEndpoints[0]", "choice", "ecr.dkr"),
     ("network.availabilityZones", ["us-east-1a"], "network.availabilityZones", "range", "two or three"),
@@ -72,9 +75,6 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("gpuPools.0.families", [], "gpuPools[0].families", "required", "g5"),
     ("gpuPools.0.capacity", ["spt"], "gpuPools[0].capacity[0]", "choice", "spot"),
     ("gpuPools.0.capacity", [], "gpuPools[0].capacity", "required", "spot"),
-    ("gpuPools.0.capacity", ["reserved"], "gpuPools[0].reservations", "required", "- id:"),
-    ("gpuPools.0.reservations", [{"id": "cr-0123456789abcdef0"}], "gpuPools[0].reservations", "conflict", "capacity"),
-    ("gpuPools.0.reservations", [{}], "gpuPools[0].reservations[0]", "conflict", "one of the two"),
     ("gpuPools.0.reservations", [{"id": "mine"}], "gpuPools[0].reservations[0].id", "format", "cr-"),
     ("gpuPools.0.zones", ["us-east-1c"], "gpuPools[0].zones[0]", "zone", "us-east-1a"),
     ("gpuPools.0.gpuLimit", 0, "gpuPools[0].gpuLimit", "range", "from 1"),
@@ -114,14 +114,14 @@ def test_all_mistakes_are_reported_at_once() -> None:
     """Prevents the slow way to a valid file: one error per run."""
     values = changed("models.0.concurrency", "many")
     values |= {"modles": [], "tags": {"a": 1}, "cache": {"provisionedMibps": 3}}
-    values["gpuPools"] = [{"name": "g5", "families": ["g55"], "capacity": ["reserved"]}]
+    values["gpuPools"] = [{"name": "g5", "families": ["g55"], "capacity": ["spt"]}]
     assert {each.path for each in problems_of(values)} == {
         "modles",
         "models[0].concurrency",
         "tags.a",
         "cache.provisionedMibps",
         "gpuPools[0].families[0]",
-        "gpuPools[0].reservations",
+        "gpuPools[0].capacity[0]",
     }
 
 

@@ -141,3 +141,34 @@ def test_a_refused_stack_registers_nothing_and_tells_all() -> None:
     with pytest.raises(InvalidStack) as refused:
         deployed(values)
     assert {problem.path for problem in refused.value.problems} == {"tags.cost", "models[0].maxModelLen"}
+
+
+def test_every_setting_of_a_pool_reaches_its_nodes() -> None:
+    """Prevents a setting that is accepted, validated and never used."""
+    pool = {
+        "name": "paid",
+        "families": ["g5"],
+        "capacity": ["reserved", "on-demand"],
+        "reservations": [{"tags": {"team": "llm"}, "ownerId": "123456789012"}],
+        "zones": ["us-east-1b"],
+        "gpuLimit": 1,
+        "volumeGib": 321,
+        "consolidateAfterMinutes": 33,
+        "maintenanceWindows": [{"days": ["sat"], "startUtc": "02:00", "hours": 4}],
+    }
+    made = deployed({**VALID, "gpuPools": [pool]})
+    (node_class,) = [r for r in made.of_kind("EC2NodeClass") if r.inputs["metadata"]["name"] == "paid"]
+    pools = [r.inputs["spec"] for r in made.of_kind("NodePool") if r.inputs["metadata"]["name"].startswith("paid-")]
+    assert len(pools) == 2
+    text = json.dumps([node_class.inputs["spec"], *pools], default=str)
+    for expected in (
+        '"team": "llm"',
+        "123456789012",
+        "us-east-1b",
+        "321Gi",
+        '"nvidia.com/gpu": "1"',
+        "33m",
+        '"schedule"',
+    ):
+        assert expected in text
+    assert "us-east-1a" not in text
