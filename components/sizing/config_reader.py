@@ -152,7 +152,7 @@ def _mla(text: Mapping[str, Any]) -> Mla | None:
         qk_rope_head_dim=int(text.get("qk_rope_head_dim") or 0),
         qk_nope_head_dim=int(text.get("qk_nope_head_dim") or 128),
         v_head_dim=int(text.get("v_head_dim") or 128),
-        index_heads=int(text.get("index_n_heads") or (64 if text.get("index_head_dim") else 0)),
+        index_heads=int(text.get("index_n_heads") or 64) if text.get("index_head_dim") else 0,
         index_head_dim=int(text.get("index_head_dim") or 0),
         index_topk=int(text.get("index_topk") or 0),
     )
@@ -232,7 +232,8 @@ def _rope(text: Mapping[str, Any], family: Family, head_dim: int, positions: int
     original = int(
         scaling.get("original_max_position_embeddings") or text.get("original_max_position_embeddings") or positions
     )
-    return Rope(rotary, kind, float(scaling.get("factor") or 1.0), original)
+    factor = family.mrope_positions if kind == "mrope" else float(scaling.get("factor") or 1.0)
+    return Rope(rotary, kind, factor, original)
 
 
 def _local_rope(text: Mapping[str, Any], family: Family, head_dim: int) -> Rope | None:

@@ -31,6 +31,8 @@ class Family:
     lm_head_bias: bool = False
     rope: bool = True
     """vLLM makes a rotary table; False also for classes that 0.33.0 takes from transformers, which make none."""
+    mrope_positions: int = 4
+    """Times that a multimodal rotary table is longer than the context; 1 from Qwen3-VL on (qwen3_vl.py)."""
     local_rope: bool = False
     partial_rotary: float = 1.0
     learned_positions: int | None = None
@@ -82,7 +84,7 @@ _QWEN3_NEXT = replace(
     partial_rotary=0.25,
     every_stage=("embedding", "lm_head"),
 )
-_QWEN3_5 = replace(_QWEN3_NEXT, every_stage=("embedding",))
+_QWEN3_5 = replace(_QWEN3_NEXT, every_stage=("embedding",), mrope_positions=1)
 _GEMMA = Family(tied=True, normalizer=True, every_stage=_ENDS)
 _GEMMA2 = replace(_GEMMA, layer_norms=4, window_period=2)
 _GEMMA3 = replace(_GEMMA, layer_norms=4, qk_norm="head", window_period=6, local_rope=True)
@@ -90,7 +92,7 @@ _GEMMA4 = replace(_GEMMA3, dense_beside_experts=True)
 _MISTRAL = replace(_LLAMA, windowed=True)
 _DEEPSEEK_V2 = _PLAIN
 _DEEPSEEK_V3 = replace(_PLAIN, correction_bias=True)
-_GLM4_MOE = Family(qkv_bias="attention_bias", qk_norm="none", correction_bias=True, partial_rotary=0.5)
+_GLM4_MOE = Family(qkv_bias="attention_bias", correction_bias=True, partial_rotary=0.5, router_float32=True)
 _COHERE = Family(layer_norms=1, tied=True, every_stage=_ENDS)
 _OLMO2 = Family(qk_norm="full", rope=False)
 _GPT_OSS = Family(
@@ -164,8 +166,8 @@ FAMILIES: Mapping[str, Family] = {
     "Qwen2MoeForCausalLM": _QWEN2_MOE,
     "Qwen3ForCausalLM": _QWEN3,
     "Qwen3MoeForCausalLM": _QWEN3_MOE,
-    "Qwen3VLForConditionalGeneration": _QWEN3,
-    "Qwen3VLMoeForConditionalGeneration": _QWEN3_MOE,
+    "Qwen3VLForConditionalGeneration": replace(_QWEN3, mrope_positions=1),
+    "Qwen3VLMoeForConditionalGeneration": replace(_QWEN3_MOE, mrope_positions=1),
     "Qwen3OmniMoeForConditionalGeneration": _QWEN3_MOE,
     "Qwen3NextForCausalLM": _QWEN3_NEXT,
     "Qwen3_5ForCausalLM": _QWEN3_5,
@@ -201,7 +203,7 @@ FAMILIES: Mapping[str, Family] = {
     "KimiK25ForConditionalGeneration": _DEEPSEEK_V3,
     "MistralLarge3ForCausalLM": _DEEPSEEK_V2,
     "GlmMoeDsaForCausalLM": _DEEPSEEK_V3,
-    "Glm4MoeLiteForCausalLM": _DEEPSEEK_V3,
+    "Glm4MoeLiteForCausalLM": replace(_DEEPSEEK_V3, router_float32=True),
     "GlmForCausalLM": Family(qkv_bias="attention_bias", rope=False),
     "Glm4ForCausalLM": Family(qkv_bias="attention_bias", partial_rotary=0.5, layer_norms=4),
     "Glm4MoeForCausalLM": _GLM4_MOE,

@@ -229,12 +229,10 @@ def _rope_bytes(arch: Architecture, rope: Rope) -> int:
     positions, element = arch.max_positions, HALF
     if rope.kind == "yarn":  # yarn_scaling_rope.py keeps float32
         positions, element = int(rope.original_max_positions * rope.factor), FLOAT32
-    elif rope.kind in {"linear", "dynamic"}:
+    elif rope.kind in {"linear", "dynamic", "mrope"}:
         positions = int(positions * rope.factor)
     elif rope.kind == "longrope":
         positions += rope.original_max_positions
-    elif rope.kind == "mrope":
-        positions *= 4
     return positions * rope.rotary_dim * element
 
 
