@@ -1,0 +1,1 @@
+"""What a stack left behind in AWS. Looks, and never changes anything."""
