@@ -25,6 +25,7 @@ _OUT_OF_TREE_SINCE = 28
 _CUDA_13_SINCE = 28
 """Wheels of CUDA 13 carry no code for GPUs below 7.5."""
 _LOWEST_CAPABILITY = 75
+_BFLOAT16_CAPABILITY = 80
 _SPARSE_MLA_CAPABILITY = 90
 """DeepSeek sparse attention: FlashMLA on 9.0 and 10.x, FlashInfer on 12.x (platforms/cuda.py)."""
 _NO_FLOAT16 = ("Gemma2", "Gemma3", "Glm4F")
@@ -126,17 +127,7 @@ def _capability(
             rule="method-capability",
             remedy=_other_precision(capability),
         )
-    if capability < 80 and (options.dtype == "bfloat16" or _needs_bfloat16(arch, options)):
-        yield Illegality(
-            "capability",
-            capability / 10,
-            8.0,
-            "compute capability",
-            f"{key} has no bfloat16",
-            is_final=True,
-            rule="bfloat16",
-            remedy="use --dtype half, or an A10G or newer",
-        )
+    yield from _dtype(arch, options, key, capability)
     if arch.mla and arch.mla.index_topk and capability < _SPARSE_MLA_CAPABILITY:
         yield Illegality(
             "capability",
@@ -150,8 +141,28 @@ def _capability(
         )
 
 
-def _needs_bfloat16(arch: Architecture, options: EngineOptions) -> bool:
-    return options.dtype in {"auto", "float16", "half"} and arch.hf_class.startswith(_NO_FLOAT16)
+def _dtype(arch: Architecture, options: EngineOptions, key: str, capability: int) -> Iterator[Illegality]:
+    overflows = arch.hf_class.startswith(_NO_FLOAT16)
+    if overflows and options.dtype in {"float16", "half"}:
+        yield Illegality(
+            "capability", 16, 0, "float16 bits allowed", f"{arch.hf_class} overflows in float16 and vLLM refuses it",
+            is_final=True, rule="float16", remedy="use --dtype bfloat16",
+        )  # fmt: skip
+    if capability >= _BFLOAT16_CAPABILITY:
+        return
+    if options.dtype == "bfloat16":
+        why, remedy = f"{key} has no bfloat16", "use --dtype half, or an A10G or newer"
+    elif overflows and options.dtype == "auto":
+        why = (
+            f"{key} has no bfloat16 and {arch.hf_class} no float16: vLLM would serve float32, twice what is sized here"
+        )
+        remedy = "use an A10G or newer"
+    else:
+        return
+    yield Illegality(
+        "capability", capability / 10, _BFLOAT16_CAPABILITY / 10, "compute capability", why,
+        is_final=True, rule="bfloat16", remedy=remedy,
+    )  # fmt: skip
 
 
 def _other_precision(capability: int) -> str:

@@ -180,6 +180,18 @@ def test_sparse_attention_needs_hopper() -> None:
     )
 
 
+def test_a_t4_has_no_bfloat16() -> None:
+    """With dtype auto vLLM serves float16 on a T4; asked for bfloat16 it refuses, and Gemma cannot do float16."""
+    short = EngineOptions(max_model_len=1024)
+    assert reasons(LLAMA_8B, "t4", options=short) == ()
+    (asked,) = reasons(LLAMA_8B, "t4", options=replace(short, dtype="bfloat16"))
+    assert asked.text.endswith("7.50 < 8 compute capability")
+    assert "float32" in reasons("google/gemma-2-2b-it", "t4", options=short)[0].text
+    assert (
+        "overflows in float16" in reasons("google/gemma-2-2b-it", "a10g", options=replace(short, dtype="half"))[0].text
+    )
+
+
 def test_volta_has_no_build() -> None:
     """p3 (compute capability 7.0) cannot run a CUDA 13 wheel."""
     volta = replace(gpu("t4"), key="v100", compute_capability=70)
