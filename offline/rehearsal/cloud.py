@@ -146,6 +146,8 @@ class Cloud:
         if wanted.id:
             entry = store.pop(made)
             entry.id = identity = wanted.id
+            if hasattr(entry, "group_id"):  # a security group has its id twice
+                entry.group_id = identity
             store[identity] = entry
         if wanted.tags:
             tags = [{"Key": k, "Value": v} for k, v in wanted.tags.items()]

@@ -68,6 +68,8 @@ class Pool:
     """A NodePool's use against its limits, and what keeps it from being ready."""
 
     name: str
+    pool: str | None
+    """The logical pool that its nodes belong to."""
     limits: Mapping[str, str]
     used: Mapping[str, str]
     why_not_ready: str | None
@@ -205,7 +207,8 @@ def _pool(pool: Obj) -> Pool:
     ready = _condition(pool, "Ready")
     why = None if ready.get("status") == "True" else ready.get("message") or "no status yet"
     used = pool.get("status", {}).get("resources", {})
-    return Pool(pool["metadata"]["name"], pool["spec"].get("limits", {}), used, why)
+    labels = pool["spec"]["template"].get("metadata", {}).get("labels", {})
+    return Pool(pool["metadata"]["name"], labels.get(POOL_LABEL), pool["spec"].get("limits", {}), used, why)
 
 
 def _not_ready(classes: list[Obj]) -> Iterable[str]:

@@ -1,0 +1,11 @@
+"""Deleted in the order of ``pulumi destroy``, a stack leaves nothing that costs money. Sorts last: it ends the stack."""
+
+from offline.rehearsal.simulation import Simulation
+
+
+def test_teardown_leaves_no_node_and_no_instance(simulation: Simulation) -> None:
+    """Prevents finalizers that nobody is left to remove, and instances that nobody is left to terminate."""
+    assert simulation.market.instances(), "nothing to tear down"
+    assert simulation.tear_down() == []
+    assert simulation.kube.list("karpenter.sh/v1", "NodeClaim") == []
+    assert simulation.market.instances() == {}
