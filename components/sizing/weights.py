@@ -30,6 +30,9 @@ VOCABULARY_PADDING = 64
 """vLLM 0.33.0, model_executor/layers/vocab_parallel_embedding.py."""
 _KV_SCALES = 16
 """Four float32 scales per attention layer, in every model."""
+_LONG_MROPE, _LONG_MROPE_UNTIL = 4, 30
+"""Every multimodal rotary table was four contexts long; logs of 0.30 still show it (Qwen3.8-27B: 51.1 GiB), 0.33.0 has
+shortened that of Qwen3-VL and later (qwen3_vl.py mrope_positions_factor)."""
 _NOT_STORED = ("rotary_cache", "kv_scales")
 """Made by vLLM, in no checkpoint."""
 
@@ -133,7 +136,9 @@ def _stage(placement: Placement, rank: int) -> RankWeights:
         "attention_and_dense": 0,
         "experts": 0,
         "norms_and_states": sum(_vector_bytes(vector, parallelism.tp) for vector in vectors),
-        "rotary_cache": sum(_rope_bytes(arch, rope) for rope in _ropes(arch, begin, begin + counts[rank])),
+        "rotary_cache": sum(
+            _rope_bytes(arch, rope, placement.release) for rope in _ropes(arch, begin, begin + counts[rank])
+        ),
         "kv_scales": 0,
         "vision": vision_bytes(arch, placement.quant, parallelism.tp, placement.release) if first else 0,
     }
@@ -224,11 +229,13 @@ def _ropes(arch: Architecture, begin: int, end: int) -> tuple[Rope, ...]:
     return tuple(rope for kind, rope in of_kind.items() if rope and kind in kinds)
 
 
-def _rope_bytes(arch: Architecture, rope: Rope) -> int:
+def _rope_bytes(arch: Architecture, rope: Rope, minor: int) -> int:
     """Count the cosine and sine table that all layers of one rotary variant share."""
     positions, element = arch.max_positions, HALF
     if rope.kind == "yarn":  # yarn_scaling_rope.py keeps float32
         positions, element = int(rope.original_max_positions * rope.factor), FLOAT32
+    elif rope.kind == "mrope" and minor <= _LONG_MROPE_UNTIL:
+        positions *= _LONG_MROPE
     elif rope.kind in {"linear", "dynamic", "mrope"}:
         positions = int(positions * rope.factor)
     elif rope.kind == "longrope":
