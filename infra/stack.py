@@ -1,6 +1,5 @@
 """The whole deployment: network, cluster, platform, serving, each after what it needs."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import pulumi_aws as aws
 from components import versions
 from components.cluster import Cluster
 from components.gpu_operator import GpuOperator, GpuOperatorArgs
-from components.iam import partition
 from components.karpenter import CpuNodePool, CpuNodePoolArgs, GpuNodePool, GpuNodePoolArgs, Karpenter
 from components.model_cache import ModelCache, ModelPreload, model_directory
 from components.model_sizing import ModelSizing
@@ -23,6 +21,7 @@ from components.vllm import API_KEY_SECRET, HUGGING_FACE_SECRET, ServingNamespac
 from infra.config import InvalidStack, Secrets, read_secrets, read_settings
 from infra.decisions import Decisions, decide
 from infra.outputs import export
+from infra.permissions import read_policy
 from infra.planning.models import ModelPlan
 from infra.planning.pools import PoolPlan, reservation
 from infra.settings.rules import is_bucket, is_hub
@@ -53,11 +52,21 @@ class Foundation:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What gives pods their nodes and GPUs."""
+
+    cpu_pool: CpuNodePool
+    gpu_pools: Mapping[str, GpuNodePool]
+    """By the pool's name."""
+    operator: GpuOperator
+
+
+@dataclass(frozen=True)
 class Serving:
     """What every model stands on."""
 
     foundation: Foundation
-    platform: Mapping[str, pulumi.Resource]
+    platform: Platform
     namespace: ServingNamespace
     cache: ModelCache
     secrets: Secrets
@@ -83,8 +92,13 @@ def deploy() -> None:
     export(config, decisions, foundation.cluster, endpoints)
 
 
+def cluster_name() -> str:
+    """Return the cluster's physical name, which tags, IAM conditions and the names of roles and queue carry."""
+    return f"{pulumi.get_project()}-{pulumi.get_stack()}"
+
+
 def _foundation(config: StackConfig) -> Foundation:
-    name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+    name = cluster_name()
     provider = aws.Provider("aws", region=config.region, default_tags={"tags": _tags(config)})
     outside = pulumi.ResourceOptions(providers=[provider])
     network = _network(config, name, outside)
@@ -144,8 +158,8 @@ def _network(config: StackConfig, name: str, opts: pulumi.ResourceOptions) -> Ne
     )
 
 
-def _platform(foundation: Foundation, decisions: Decisions) -> dict[str, pulumi.Resource]:
-    """Declare the node autoscaler, its pools and the GPU operator; return them by what models need to name."""
+def _platform(foundation: Foundation, decisions: Decisions) -> Platform:
+    """Declare the node autoscaler, its pools and the GPU operator."""
     config, cluster = foundation.config, foundation.cluster
     account = aws.get_caller_identity_output(opts=pulumi.InvokeOutputOptions(provider=foundation.aws)).account_id
     karpenter = Karpenter(
@@ -169,11 +183,11 @@ def _platform(foundation: Foundation, decisions: Decisions) -> dict[str, pulumi.
         # The subnets of an existing VPC do not carry our discovery tag.
         cpu["subnet_ids"] = foundation.subnet_ids
     operator: GpuOperatorArgs = {"ami_family": AMI_FAMILY, "registries": foundation.registries}
-    return {
-        "cpu": CpuNodePool("cpu", cpu, foundation.after(karpenter)),
-        "operator": GpuOperator("gpu-operator", operator, foundation.after()),
-        **{f"pool:{planned.pool.name}": _gpu_pool(foundation, planned, karpenter) for planned in decisions.pools},
-    }
+    return Platform(
+        cpu_pool=CpuNodePool("cpu", cpu, foundation.after(karpenter)),
+        gpu_pools={planned.pool.name: _gpu_pool(foundation, planned, karpenter) for planned in decisions.pools},
+        operator=GpuOperator("gpu-operator", operator, foundation.after()),
+    )
 
 
 def _gpu_pool(foundation: Foundation, planned: PoolPlan, karpenter: Karpenter) -> GpuNodePool:
@@ -204,7 +218,7 @@ def _gpu_pool(foundation: Foundation, planned: PoolPlan, karpenter: Karpenter) -
 
 
 def _serving(
-    foundation: Foundation, decisions: Decisions, secrets: Secrets, platform: Mapping[str, pulumi.Resource]
+    foundation: Foundation, decisions: Decisions, secrets: Secrets, platform: Platform
 ) -> dict[str, pulumi.Output[str]]:
     """Declare the namespace, the cache and every model; return the models' endpoints by name."""
     config = foundation.config
@@ -221,7 +235,7 @@ def _serving(
     cache = ModelCache(
         "model-cache",
         {
-            "cluster_name": f"{pulumi.get_project()}-{pulumi.get_stack()}",
+            "cluster_name": cluster_name(),
             "vpc_id": foundation.vpc_id,
             "zones": list(config.network.availability_zones),
             "subnet_ids": foundation.subnet_ids,
@@ -245,7 +259,7 @@ def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
     decision = plan.to_json(config.cache.throughput)
     ModelSizing(f"{model.name}-sizing", {"decision": decision})
     weights = _weights(serving, plan)
-    pools = [serving.platform[f"pool:{pool.name}"] for pool in plan.pools]
+    pools = [serving.platform.gpu_pools[pool.name] for pool in plan.pools]
     servers = VllmModel(
         model.name,
         {
@@ -263,7 +277,7 @@ def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
             "metrics_namespaces": list(config.access.metrics_namespaces),
             "cache_throughput": config.cache.throughput,
         },
-        foundation.after(serving.namespace, cache, *weights, *pools, serving.platform["operator"]),
+        foundation.after(serving.namespace, cache, *weights, *pools, serving.platform.operator),
     )
     return servers.endpoint
 
@@ -284,7 +298,7 @@ def _weights(serving: Serving, plan: ModelPlan) -> list[pulumi.Resource]:
                 "checkpoint_bytes": plan.decision.checkpoint_bytes,
                 "token_secret": HUGGING_FACE_SECRET if serving.secrets.hugging_face_token else None,
             },
-            foundation.after(serving.namespace, serving.cache, serving.platform["cpu"]),
+            foundation.after(serving.namespace, serving.cache, serving.platform.cpu_pool),
         )
         return [preload]
     if is_bucket(model.source):
@@ -301,17 +315,6 @@ def _weights(serving: Serving, plan: ModelPlan) -> list[pulumi.Resource]:
         )
         return [identity]
     return []
-
-
-def read_policy(source: str, region: str) -> str:
-    """Return the IAM policy that lets servers list and read one s3:// prefix, and nothing else."""
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
-    arn = f"arn:{partition(region)}:s3:::{bucket}"
-    below = f"{prefix.rstrip('/')}/*" if prefix.rstrip("/") else "*"
-    listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
-    reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{arn}/{below}"}
-    condition = {"Condition": {"StringLike": {"s3:prefix": [below.removesuffix("/*"), below]}}}
-    return json.dumps({"Version": "2012-10-17", "Statement": [{**listing, **condition}, reading]})
 
 
 def _model_path(plan: ModelPlan) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.config import InvalidStack
-from infra.stack import read_policy
+from infra.permissions import read_policy
 from offline.program import deploy_stack
 from offline.recording import Deployment
 from offline.stack_files import StackFiles
