@@ -64,6 +64,13 @@ def test_what_is_not_run_here_is_run_by_ci() -> None:
     assert all(command in ci for command in (*RUN_BY_CI, "make test"))
 
 
+def test_links_lead_somewhere() -> None:
+    """Prevents a reader from being sent to a page that was never written or has moved."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (ROOT / link).is_file()]
+
+
 def test_a_failed_plan_fails_make(clone: Path) -> None:
     """Prevents a pipeline that goes on with a stack that was refused."""
     (clone / "Pulumi.wrong.yaml").write_text("config: {}\n")
