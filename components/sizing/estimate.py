@@ -4,6 +4,7 @@ Two values always: *expected* is what vLLM will probably log, *safe* is what a p
 the expected value; where only the safe one falls short the reasons say so.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -67,12 +68,43 @@ class Estimate:
         return longest_request(self.layout, self.safe.blocks, limit, self.options) or None
 
     @cached_property
-    def latency(self) -> latency.Latency | None:
-        """Speed under the deployment's load; None without one or where it does not start."""
-        asked = self.deployment
-        if asked.load is None or not self.fits:
+    def load_problem(self) -> str | None:
+        """Why no request of the load can be served; None where one can, and without a load."""
+        load = self.deployment.load
+        if load is None or self.layout is None or self.expected is None or self.verdict not in {"ok", "too_long"}:
             return None
-        return latency.predict(asked.arch, asked.quant, asked.gpu, asked.parallelism, asked.options, asked.load)
+        length, blocks = load.input_tokens + load.output_tokens, self.expected.blocks
+        limit = self.options.max_model_len
+        if length > limit:
+            return f"a request of {length} tokens is beyond max-model-len {limit}: vLLM answers it with an error"
+        if capacity(self.layout, blocks, length, self.options).fits_one:
+            return None
+        return f"a request of {length} tokens needs more than the {blocks} KV blocks that fit"
+
+    @cached_property
+    def held_requests(self) -> float | None:
+        """Requests of the load, at their mean length, in one rank's KV cache; None where not even one can be served.
+
+        Prompt tokens found in the prefix cache are stored once for all. A max-model-len that is too long for the cache
+        is no obstacle: a shorter one serves the load at this speed.
+        """
+        load, layout, expected = self.deployment.load, self.layout, self.expected
+        served = self.verdict in {"ok", "too_long"} and self.load_problem is None
+        if load is None or layout is None or expected is None or not served:
+            return None
+        own = math.ceil(load.input_tokens * (1 - load.prefix_hit_rate) + load.output_tokens / 2)
+        needed = layout.blocks_per_request(own, self.options)
+        return expected.blocks / needed if needed else math.inf
+
+    @cached_property
+    def latency(self) -> latency.Latency | None:
+        """Speed under the deployment's load; None without one or where no request of it can be served."""
+        asked = self.deployment
+        if asked.load is None or self.held_requests is None:
+            return None
+        return latency.predict(
+            *(asked.arch, asked.quant, asked.gpu, asked.parallelism, asked.options, asked.load), self.held_requests
+        )
 
     @cached_property
     def memory(self) -> Mapping[str, float]:
@@ -102,7 +134,7 @@ class Estimate:
         return {
             "fits": self.fits,
             "verdict": self.verdict,
-            "reasons": list(self.reasons),
+            "reasons": [*self.reasons, *([self.load_problem] if self.load_problem else [])],
             **self._memory_json(),
             **self._kv_json(),
             **self._speed_json(),

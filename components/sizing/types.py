@@ -92,7 +92,8 @@ class Rejection:
     tp: int
     pp: int
     gate: str
-    """capability | divisibility | kv_dtype | memory_one | memory_conc | slo | availability | policy | host | dominated | price."""
+    """capability | divisibility | kv_dtype | memory_one | memory_conc | slo | availability | policy | host |
+    dominated | price."""
     actual: float
     limit: float
     unit: str

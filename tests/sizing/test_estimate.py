@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from components.sizing import catalog
 from components.sizing.architecture import named
-from components.sizing.estimate import Deployment, estimate
+from components.sizing.estimate import Deployment, Estimate, estimate
 from components.sizing.types import EngineOptions, Load, Parallelism
 from tests.sizing.deployments import judge, law, oracle_model
 
@@ -281,3 +281,44 @@ def test_claim_three_a100_are_the_least_for_mixtral_8x22b() -> None:
     assert {tp: answer.verdict for tp, answer in answers.items()} == {2: "oom_weights", 3: "illegal", 4: "ok"}
     assert answers[4].stage is not None
     assert 4 * answers[4].stage.weights.bytes / GIB == pytest.approx(262, abs=1)
+
+
+def _under(load: Load, **options: object) -> Estimate:
+    """Ask for the 70B in AWQ on four A10G with a load."""
+    arch = oracle_model("llama3.1-70b-awq")
+    asked = EngineOptions(**options)  # type: ignore[arg-type]
+    gpu = catalog.gpu("a10g")
+    return estimate(Deployment(arch, arch.checkpoint_precision, gpu, Parallelism(tp=4), asked, load=load))
+
+
+def test_requests_beyond_the_kv_cache_wait() -> None:
+    """Prevents a concurrency that the cache cannot hold from being predicted as if all of it ran at once."""
+    few, many = (_under(Load(count, 6000, 500), max_model_len=8192).latency for count in (8, 128))
+    assert few is not None
+    assert many is not None
+    assert many.ttft_ms.expected > 10 * few.ttft_ms.expected
+    assert {each.name: each.value for each in many.assumptions}["requests_at_once"] < 24
+    assert "requests_at_once" not in {each.name for each in few.assumptions}
+
+
+def test_shared_prompts_do_not_wait_for_room() -> None:
+    """Prevents prompts that stand in the prefix cache once from being stored once per request."""
+    answers = [_under(Load(64, 6000, 100, share), max_model_len=8192).latency for share in (0.0, 0.97)]
+    named = [{each.name for each in answer.assumptions} for answer in answers if answer is not None]
+    assert ["requests_at_once" in names for names in named] == [True, False]
+
+
+def test_speed_does_not_depend_on_a_max_model_len_that_is_too_long() -> None:
+    """Prevents an answer without speed where only the longest context, not the load, exceeds the cache."""
+    load = Load(4, 1000, 200)
+    whole, short = _under(load, kv_memory_gib=3.0), _under(load, kv_memory_gib=3.0, max_model_len=8192)
+    assert (whole.verdict, short.verdict) == ("too_long", "ok")
+    assert whole.to_json()["tpot_ms"] == short.to_json()["tpot_ms"]
+
+
+@pytest.mark.parametrize("options", [{"max_model_len": 2048}, {"kv_memory_gib": 0.1}], ids=str)
+def test_a_request_that_cannot_be_served_has_no_speed(options: dict[str, float]) -> None:
+    """Prevents a speed for requests that vLLM answers with an error, and says why there is none."""
+    said = _under(Load(1, 2000, 200), **options).to_json()
+    assert said["ttft_ms"] is None
+    assert "a request of 2200 tokens" in said["reasons"][-1]

@@ -7,6 +7,7 @@ others when it arrives (no more than share one step's token budget), waits for t
 again while it decodes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,14 +52,16 @@ def predict(  # noqa: PLR0917 - what a replica is made of, in the order in which
     parallelism: Parallelism,
     options: EngineOptions,
     load: Load,
+    held: float | None = None,
 ) -> Latency:
     """Predict one replica under a steady load.
 
-    Raises ValueError for a load without requests or tokens, and what ``engine.resolve`` raises.
+    ``held``: requests of this shape that the KV cache holds at once, on one data-parallel rank; the others wait. None:
+    the cache is no limit. Raises ValueError for a load without requests or tokens, and what ``engine.resolve`` raises.
     """
     replica = _replica(arch, quant, gpu, parallelism, options)
     _check(load)
-    ttft, tpot = _expected(replica, load)
+    ttft, tpot = _expected(replica, load, held)
     crowded = load.concurrency > table.band("few_requests") or replica.is_moe
     tpot_width = table.band("tpot_wide" if crowded else "tpot")
     ttft_width = table.band("ttft")
@@ -73,7 +76,7 @@ def predict(  # noqa: PLR0917 - what a replica is made of, in the order in which
             _throughput(load, ttfts.expected, tpots.expected),
             _throughput(load, ttfts.low, tpots.low),
         ),
-        assumptions=_assumptions(replica, load),
+        assumptions=_assumptions(replica, load, held),
     )
 
 
@@ -132,11 +135,11 @@ def _replica(
     return found
 
 
-def _expected(replica: Replica, load: Load) -> tuple[float, float]:
+def _expected(replica: Replica, load: Load, held: float | None = None) -> tuple[float, float]:
     """Seconds to the first token and between tokens."""
     scalar = table.constants()
     concurrency = max(1.0, load.concurrency / replica.ranks_of_batch)
-    running = min(concurrency, float(replica.max_running))
+    running = _running(replica, concurrency, held)
     decoding = max(1.0, running / replica.pp)
     context = load.input_tokens + load.output_tokens / 2
     fresh = max(1.0, load.input_tokens * (1.0 - load.prefix_hit_rate))
@@ -156,6 +159,11 @@ def _expected(replica: Replica, load: Load) -> tuple[float, float]:
     ttft = scalar.front_end_s + replica.pp * arrived + step_in_progress
     queued = (concurrency - running) / running
     return ttft + queued * (ttft + load.output_tokens * tpot), tpot
+
+
+def _running(replica: Replica, concurrency: float, held: float | None) -> float:
+    """Count the requests that one data-parallel rank works on at once."""
+    return min(concurrency, float(replica.max_running), math.inf if held is None else max(1.0, held))
 
 
 def _throughput(load: Load, ttft_ms: float, tpot_ms: float) -> float:
@@ -181,9 +189,15 @@ def _check(load: Load) -> None:
         raise ValueError(msg)
 
 
-def _assumptions(replica: Replica, load: Load) -> tuple[Assumption, ...]:
+def _assumptions(replica: Replica, load: Load, held: float | None) -> tuple[Assumption, ...]:
     hits = Assumption("prefix_hit_rate", load.prefix_hit_rate, "the load as given; 0 where it is not")
-    return (*_of_replica(replica.compute_capability, replica.all_reduce.link.name if replica.all_reduces else ""), hits)
+    named = _of_replica(replica.compute_capability, replica.all_reduce.link.name if replica.all_reduces else "")
+    concurrency = max(1.0, load.concurrency / replica.ranks_of_batch)
+    running = _running(replica, concurrency, held)
+    if running == concurrency:
+        return (*named, hits)
+    limit = "max-num-seqs" if running == replica.max_running else "the expected KV cache at the requests' mean length"
+    return (*named, hits, Assumption("requests_at_once", round(running, 1), f"limited by {limit}; the others wait"))
 
 
 @lru_cache(maxsize=64)
