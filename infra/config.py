@@ -41,22 +41,31 @@ def read_secrets() -> Secrets:
     return Secrets(config.get_secret("hfToken"), config.get_secret("apiKey"))
 
 
-def read_settings() -> tuple[StackConfig, tuple[Problem, ...]]:
+@dataclass(frozen=True)
+class Settings:
+    """A stack's settings, with what is wrong with them and what has no effect."""
+
+    config: StackConfig
+    problems: tuple[Problem, ...]
+    ignored: tuple[Problem, ...]
+
+
+def read_settings() -> Settings:
     """Return the stack's settings and everything that is wrong with them."""
     region = pulumi.Config("aws").get("region") or DEFAULT_REGION
-    values, problems = plain_values({**get_config_env(), **CONFIG.get()}, pulumi.get_project())
-    config, found = parse_stack(values, region)
-    return config, (*problems, *found)
+    values, ignored = plain_values({**get_config_env(), **CONFIG.get()}, pulumi.get_project())
+    config, problems = parse_stack(values, region)
+    return Settings(config, problems, ignored)
 
 
 def plain_values(raw: Mapping[str, str], project: str) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """Return the project's settings as plain data, without the secrets, and what could not be read.
+    """Return the project's settings as plain data, without the secrets, and what has no effect.
 
-    Pulumi hands objects over as JSON, and booleans as text. Settings of other providers are refused: the program
-    configures its own explicit providers, so that they would be silently ignored.
+    Pulumi hands objects over as JSON, and booleans as text. Settings of the AWS provider are not read: the program
+    configures its own explicit one, and says so instead of ignoring them silently.
     """
     values: dict[str, Any] = {}
-    problems = []
+    ignored = []
     for full, text in raw.items():
         namespace, _, key = full.rpartition(":")
         if namespace == project and key not in SECRETS:
@@ -65,8 +74,8 @@ def plain_values(raw: Mapping[str, str], project: str) -> tuple[dict[str, Any], 
         elif namespace == "aws" and key != "region":
             message = "has no effect: the program configures its own provider from region and tags"
             fix = "use llm-serving:tags for tags, and AWS_PROFILE or the usual environment for credentials"
-            problems.append(Problem(full, None, "unknown-key", message, fix))
-    return values, tuple(problems)
+            ignored.append(Problem(full, None, "ignored", message, fix))
+    return values, tuple(ignored)
 
 
 def _decoded(text: Any) -> Any:

@@ -37,7 +37,13 @@ class Decisions:
 
 
 def decide(
-    config: StackConfig, root: Path, *, token: bool = False, api_key: bool = False, today: dt.date | None = None
+    config: StackConfig,
+    root: Path,
+    *,
+    token: bool = False,
+    api_key: bool = False,
+    ignored: tuple[Problem, ...] = (),
+    today: dt.date | None = None,
 ) -> Decisions:
     """Size every model and derive pools, cost and warnings.
 
@@ -46,6 +52,7 @@ def decide(
         root: folder of Pulumi.yaml, which architecture files are relative to.
         token: whether the stack has a Hugging Face token.
         api_key: whether the stack has a key for the models' callers.
+        ignored: settings that have no effect, to be said with the other warnings.
         today: the day that support dates are judged by; None: today.
 
     """
@@ -64,7 +71,7 @@ def decide(
         models=tuple(plans),
         pools=pools,
         cost=cost(config, plans),
-        warnings=(*advice(config, plans, pools, token=token, api_key=api_key), *ending),
+        warnings=(*ignored, *advice(config, plans, pools, token=token, api_key=api_key), *ending),
         problems=(*problems, *limits, *ended),
         cache_throughput=config.cache.throughput,
     )

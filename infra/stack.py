@@ -79,11 +79,17 @@ def deploy() -> None:
         InvalidStack: with every problem, before any resource is registered.
 
     """
-    config, problems = read_settings()
-    secrets = read_secrets()
-    decisions = decide(config, ROOT, token=secrets.hugging_face_token is not None, api_key=secrets.api_key is not None)
-    if problems or decisions.problems:
-        raise InvalidStack(pulumi.get_stack(), (*problems, *decisions.problems))
+    settings, secrets = read_settings(), read_secrets()
+    config = settings.config
+    decisions = decide(
+        config,
+        ROOT,
+        token=secrets.hugging_face_token is not None,
+        api_key=secrets.api_key is not None,
+        ignored=settings.ignored,
+    )
+    if settings.problems or decisions.problems:
+        raise InvalidStack(pulumi.get_stack(), (*settings.problems, *decisions.problems))
     for warning in decisions.warnings:
         pulumi.log.warn(str(warning).strip())
     foundation = _foundation(config)

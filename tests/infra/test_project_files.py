@@ -66,9 +66,9 @@ def test_shipped_stacks_are_valid_and_use_explicit_providers_only(stack: str) ->
     document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     assert document["pulumi:disable-default-providers"] == ["aws", "kubernetes"]
     files = read_stack(ROOT, ROOT / f"Pulumi.{stack}.yaml")
-    values, unread = plain_values(files.config, files.project)
+    values, ignored = plain_values(files.config, files.project)
     _, problems = parse_stack(values, files.config["aws:region"])
-    assert not (*unread, *problems)
+    assert not (*ignored, *problems)
 
 
 def test_prod_is_built_to_last() -> None:
@@ -92,12 +92,12 @@ def test_the_reference_page_is_current() -> None:
     assert (ROOT / "docs/config.md").read_text() == render(), "run: python -m infra.settings.reference > docs/config.md"
 
 
-def test_settings_of_other_providers_are_refused() -> None:
-    """Prevents aws:profile from being ignored: the program makes its own provider."""
+def test_settings_of_the_aws_provider_are_not_ignored_in_silence() -> None:
+    """Prevents aws:profile from doing nothing without a word: the program makes its own provider."""
     raw = {"aws:region": "us-east-1", "aws:profile": "prod", "llm-serving:protect": "true", "llm-serving:hfToken": "x"}
-    values, problems = plain_values(raw, "llm-serving")
+    values, ignored = plain_values(raw, "llm-serving")
     assert values == {"protect": True}
-    assert [each.path for each in problems] == ["aws:profile"]
+    assert [each.path for each in ignored] == ["aws:profile"]
 
 
 def test_an_empty_text_means_unset_and_broken_json_is_shown() -> None:

@@ -172,3 +172,12 @@ def test_every_setting_of_a_pool_reaches_its_nodes() -> None:
     ):
         assert expected in text
     assert "us-east-1a" not in text
+
+
+def test_what_has_no_effect_is_said_with_the_other_warnings() -> None:
+    """Prevents aws:defaultTags from being believed in: the program has a setting of its own for tags."""
+    texts = {f"llm-serving:{key}": json.dumps(value) for key, value in VALID.items()}
+    files = StackFiles("llm-serving", "test", {"aws:region": "us-east-1", "aws:defaultTags": "{}", **texts}, {})
+    made = deploy_stack(files)
+    assert "aws:defaultTags" in [warning["path"] for warning in made.outputs["warnings"]]
+    assert any("aws:defaultTags" in message.text for message in made.messages)
