@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,13 @@ import pytest
 from infra.settings.schema import camel
 from offline.plan.document import planned
 from offline.plan.report import print_report
-from offline.program import ROOT, deploy_stack
+from offline.program import ROOT
 from offline.recording import Deployment
 from offline.render import objects, write_objects
-from offline.stack_files import StackFiles, read_stack
+from tests.operations.everywhere import EXAMPLES, recorded
 from tests.platform import test_contracts
 from tests.program import test_invariants, test_manifests, test_teardown
-from tests.program.conftest import SECRETS
 
-EXAMPLES = {path.parent.name: path for path in sorted((ROOT / "examples").glob("*/Pulumi.*.yaml"))}
 PARTS = ("What.", "Needs.", "Plan.", "Deploy.", "Validate.", "Destroy.")
 VALIDATOR = test_manifests.VALIDATOR
 Rule = Callable[[Deployment], None]
@@ -47,13 +44,6 @@ EXCEPTIONS = {
     # There is no NAT gateway, and the weights need no token.
     "mirrored": {"test_every_secret_reaches_the_cluster"},
 }
-
-
-@cache
-def recorded(example: str) -> Deployment:
-    """Return the recording of an example, with both optional secrets set."""
-    files = read_stack(ROOT, EXAMPLES[example])
-    return deploy_stack(StackFiles(files.project, files.stack, files.config, {**files.secrets, **SECRETS}))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
