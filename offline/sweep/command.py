@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _clients(region: str, profile: str | None) -> Client:
-    session = boto3.session.Session(profile_name=profile, region_name=region)
+    session = boto3.Session(profile_name=profile, region_name=region)
     config = Config(retries={"mode": "adaptive", "max_attempts": 10})
     return functools.cache(lambda service: session.client(service, config=config))
 

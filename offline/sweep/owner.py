@@ -1,7 +1,7 @@
 """By what a resource is recognised as a stack's own."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,9 @@ def owner_of(stack: StackFiles) -> Owner:
     )
 
 
-def tag_map(tags: Iterable[Mapping[str, str]] | Mapping[str, str] | None) -> dict[str, str]:
-    """Return tags as a dict, in whichever of AWS's three spellings they come."""
+def tag_map(tags: Mapping[str, str] | Sequence[Mapping[str, str]] | None) -> dict[str, str]:
+    """Return tags as a dict, in whichever of AWS's four spellings they come."""
     if isinstance(tags, Mapping):
-        return dict(tags)
+        return {str(key): value for key, value in tags.items()}
     spelled = ({key.lower(): value for key, value in each.items()} for each in tags or ())
     return {each.get("key") or each["tagkey"]: each.get("value", each.get("tagvalue", "")) for each in spelled}

@@ -179,15 +179,17 @@ def test_every_kind_that_is_left_is_found(client: Client) -> None:
 
 def test_what_others_own_is_never_listed(client: Client) -> None:
     """Prevents the peers' defect of a clean-up that names resources it does not own."""
+    subnet = ""
     for number, tags in enumerate(FOREIGN, start=2):
         network = plant_network(client, tags, f"10.{number}.0.0/20")
-        plant_nodes(client, tags, network["subnet"], f"theirs{number}")
-        plant_services(client, tags, str(number), network["subnet"])
+        subnet = network["subnet"]
+        plant_nodes(client, tags, subnet, f"theirs{number}")
+        plant_services(client, tags, str(number), subnet)
     client("logs").create_log_group(logGroupName=f"/aws/eks/{CLUSTER}2/cluster")
     client("eks").create_cluster(
         name=f"{CLUSTER}2",
         roleArn="arn:aws:iam::123456789012:role/eks",
-        resourcesVpcConfig={"subnetIds": [network["subnet"]]},
+        resourcesVpcConfig={"subnetIds": [subnet]},
     )
     assert not found(client)
 
