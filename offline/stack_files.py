@@ -56,7 +56,7 @@ def stack_name(path: Path) -> str:
 def read_stack(root: Path, path: Path) -> StackFiles:
     """Return the configuration of the stack file at `path` in the project at `root`.
 
-    Raises FileNotFoundError where one of them is missing, UnreadableStackError where one is wrong.
+    Raises UnreadableStackError where one of them cannot be read or is wrong.
     """
     project = _document(root / "Pulumi.yaml")
     document = _document(path)
@@ -208,6 +208,11 @@ def _document(path: Path) -> dict[str, Any]:
         place = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
         message = f"is no valid YAML: {getattr(error, 'problem', error)}"
         raise UnreadableStackError(path, (Problem(place, None, "yaml", message, "correct that line"),)) from error
+    except OSError as error:
+        problem = Problem(
+            path.name, None, "file", f"cannot be read: {error.strerror}", "check its name and permissions"
+        )
+        raise UnreadableStackError(path, (problem,)) from error
     except UnicodeDecodeError as error:
         problem = Problem(path.name, None, "yaml", "is not UTF-8 text", "save it as UTF-8")
         raise UnreadableStackError(path, (problem,)) from error

@@ -53,6 +53,12 @@ def _print_json(document: object) -> None:
     print()
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: write a whole number, 0 or more")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m offline.plan",
@@ -62,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     add_target(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
-        "--refused", type=int, default=_SHOWN, metavar="N", help=f"refused candidates per model (default: {_SHOWN})"
+        "--refused", type=_count, default=_SHOWN, metavar="N", help=f"refused candidates per model (default: {_SHOWN})"
     )
     return parser

@@ -92,6 +92,12 @@ def test_binary_files_are_refused(tmp_path: Path) -> None:
         read_stack(tmp_path, path)
 
 
+def test_a_missing_project_file_is_a_problem(tmp_path: Path) -> None:
+    """Prevents a traceback where a stack file lies without its project."""
+    with pytest.raises(UnreadableStackError, match=r"Pulumi.yaml\n.*cannot be read"):
+        read_stack(tmp_path, tmp_path / "Pulumi.dev.yaml")
+
+
 def test_words_that_go_reads_as_text_stay_text(tmp_path: Path) -> None:
     """Prevents `no` and dates from becoming false and a date object, which the CLI's YAML does not do."""
     stack = _read(tmp_path, "config: {models: [no, 2026-11-20, true]}")

@@ -93,6 +93,7 @@ def _at(value: Any, path: Path) -> Any:
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 @example({**_values("dev"), "access": {"publicCidrs": ["office", ""]}})
+@example({**_values("dev"), "systemNodes": {"instanceTypes": []}})
 def test_the_program_deploys_or_refuses(values: dict[str, Any]) -> None:
     """Prevents settings that pass the reader and then break the program halfway."""
     files = shipped("dev")

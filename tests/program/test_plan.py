@@ -147,6 +147,7 @@ def test_a_wrong_stack_is_refused_with_all_its_problems(
         pytest.param(["--config", "no/such/Pulumi.x.yaml"], id="missing file"),
         pytest.param(["--format", "xml"], id="unknown format"),
         pytest.param(["--refused", "many"], id="not a number"),
+        pytest.param(["--refused", "-1"], id="fewer than none"),
         pytest.param(["--stack", "dev", "--config", "Pulumi.prod.yaml"], id="both"),
     ],
 )
