@@ -28,13 +28,15 @@ class Found:
 def search(asked: Requirement) -> Found:
     """Go through one node first, then as few nodes as satisfy, up to what the requirement allows.
 
-    Outside the allowed families only one node is looked at: a hint to allow a family should not need several.
+    Outside the allowed families only one node is looked at: a hint to allow a family should not need several. A stage
+    without a layer does not exist, so there are never more nodes than layers.
     """
     found = Found()
     for gpu, hosts in _hosts_by_gpu(asked, found).items():
         _search_gpu(asked, gpu, hosts, found)
+    most_nodes = min(asked.max_nodes, asked.arch.layers) if asked.arch.supports_pp else 1
     nodes = 2
-    while not found.allowed and nodes <= asked.max_nodes and asked.arch.supports_pp:
+    while not found.allowed and nodes <= most_nodes:
         for gpu, hosts in _hosts_by_gpu(asked, None).items():
             _search_nodes(asked, gpu, nodes, [each for each in hosts if _is_allowed(asked, each)], found)
         nodes += 1
