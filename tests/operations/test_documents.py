@@ -12,7 +12,7 @@ DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").
 FILE = re.compile(r"`((?:components|infra|offline|tests|docs|examples)/[\w./-]+)`")
 PLAIN_DOCUMENT = re.compile(r"(?<![\w/(])(docs/\w+\.md)")
 COMMAND = re.compile(r"python -m ((?:components|infra|offline|tests)[\w.]*)")
-TARGET = re.compile(r"`?make (?:-s )?([a-z-]+)")
+TARGET = re.compile(r"`make (?:-s )?([a-z-]+)")
 LINK = re.compile(r"\]\(((?!https?:|#)[^)#]+)")
 
 
