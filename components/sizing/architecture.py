@@ -7,12 +7,13 @@
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from components.sizing.quantization import Quantization
+from components.sizing.names import base_key, stored_format
+from components.sizing.quantization import Quantization, from_precision
 
 LayerKind = Literal["full", "sliding", "chunked", "mla", "mamba", "linear", "none"]
 """How one layer mixes tokens; ``none``: only a feed-forward block (Nemotron-H counts those as layers)."""
@@ -194,17 +195,53 @@ def _folded() -> Mapping[str, str]:
     return {key.casefold(): key for key in catalogue()}
 
 
+@lru_cache(maxsize=1)
+def _by_name() -> Mapping[str, tuple[str, ...]]:
+    """Keys by the name behind the owner, of entries that state a shape; 16-bit checkpoints first."""
+    found: dict[str, list[str]] = {}
+    shaped = [key for key, entry in catalogue().items() if "num_hidden_layers" in entry["config"]]
+    for key in sorted(shaped, key=lambda key: ("quantization_config" in catalogue()[key]["config"], key)):
+        found.setdefault(key.rpartition("/")[2].casefold(), []).append(key)
+    return {name: tuple(keys) for name, keys in found.items()}
+
+
 @lru_cache(maxsize=1024)
 def named(model_id: str) -> Architecture:
-    """Facts of a catalogued model, found whatever the case of its letters.
+    """Facts of a catalogued model, found whatever the case of its letters, or of the base that its name says.
 
     Raises UnknownModel with close matches, UnsupportedArchitecture where the facts are not enough.
     """
     key = _folded().get(model_id.strip().casefold())
-    if key is None:
-        close = difflib.get_close_matches(model_id.casefold(), _folded(), n=4, cutoff=0.5)
-        hint = f"close matches: {', '.join(_folded()[match] for match in close)}" if close else "nothing close"
-        msg = f"unknown model {model_id!r}: not among the {len(_folded())} catalogued ({hint}); give its config.json"
-        raise UnknownModel(msg)
+    lack: UnsupportedArchitecture | None = None
+    if key is not None:
+        try:
+            return _in_format(_catalogued(key), key)
+        except UnsupportedArchitecture as error:
+            lack = error
+    base = base_key(model_id, _by_name())
+    if base is not None and base != key:
+        basis = f"the facts of {base}, which the name {model_id} says"
+        return _in_format(replace(_catalogued(base), model=model_id, basis=basis), model_id)
+    if lack is not None:
+        msg = f"the catalogue's facts are not enough ({lack}): give its config.json"
+        raise UnsupportedArchitecture(msg)
+    close = difflib.get_close_matches(model_id.casefold(), _folded(), n=4, cutoff=0.5)
+    hint = f"close matches: {', '.join(_folded()[match] for match in close)}" if close else "nothing close"
+    msg = f"unknown model {model_id!r}: not among the {len(_folded())} catalogued ({hint}); give its config.json"
+    raise UnknownModel(msg)
+
+
+def _catalogued(key: str) -> Architecture:
     entry = catalogue()[key]
+    if "missing" in entry:
+        msg = f"{key}: {entry['missing']}"
+        raise UnsupportedArchitecture(msg)
     return from_config({**entry["config"], "_basis": entry.get("basis", "config.json")}, key)
+
+
+def _in_format(arch: Architecture, model_id: str) -> Architecture:
+    """Give a 16-bit configuration the format that the checkpoint's name says: the catalogue lacks some of them."""
+    _, precision = stored_format(model_id)
+    if precision is None or arch.checkpoint_precision.is_quantized:
+        return arch
+    return replace(arch, checkpoint_precision=from_precision(precision, arch))

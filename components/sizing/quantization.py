@@ -62,6 +62,12 @@ class Quantization:
         return self.method != "none"
 
 
+_COMMONLY_EXCLUDED = (
+    *("lm_head", "re:.*router.*", "re:.*mlp\\.gate$", "re:.*visual.*", "re:.*vision.*"),
+    "re:.*in_proj_(a|b|ba)$",
+)
+"""What public checkpoints leave in 16 bit. The gates of linear attention are narrower than one block of 128, and Qwen's
+own FP8 checkpoints start at every TP."""
 BF16 = Quantization(method="none", precision="bf16", excluded=())
 FP16 = replace(BF16, precision="fp16")
 
@@ -78,7 +84,7 @@ def from_precision(key: str, arch: "Architecture") -> Quantization:
     own = arch.checkpoint_precision
     if own.precision in {key, f"{key}-block"}:
         return own
-    excluded = ("lm_head", "re:.*router.*", "re:.*mlp\\.gate$", "re:.*visual.*", "re:.*vision.*")
+    excluded = _COMMONLY_EXCLUDED
     return {
         "bf16": BF16,
         "fp16": FP16,
