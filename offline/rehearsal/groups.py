@@ -8,6 +8,7 @@ recreated as a whole (RecreateGroupOnPodRestart). Rolling updates of groups are 
 import copy
 
 from offline.rehearsal.kube import ApiError, Kube, Obj
+from offline.rehearsal.watch import Watch
 
 API = "leaderworkerset.x-k8s.io/v1"
 KIND = "LeaderWorkerSet"
@@ -18,16 +19,16 @@ NAME, GROUP, INDEX = f"{PREFIX}name", f"{PREFIX}group-key", f"{PREFIX}worker-ind
 class Groups:
     """Call ``step`` again and again; it brings every LeaderWorkerSet one step nearer to its specification."""
 
-    def __init__(self, kube: Kube) -> None:
-        self.kube = kube
+    def __init__(self, kube: Kube, cluster: Watch) -> None:
+        self.kube, self.cluster = kube, cluster
         self._complete: set[str] = set()
         """Groups that were complete once: from then on a missing pod means a restart."""
 
     def step(self) -> None:
         """One round over all sets."""
-        pods = [p for p in self.kube.list("v1", "Pod") if GROUP in p["metadata"].get("labels", {})]
+        pods = [p for p in self.cluster.list("Pod") if GROUP in p["metadata"].get("labels", {})]
         wanted: set[str] = set()
-        for lws in self.kube.list(API, KIND):
+        for lws in self.cluster.list(KIND):
             if lws["metadata"].get("deletionTimestamp"):
                 continue
             for number in range(lws["spec"].get("replicas", 1)):

@@ -71,6 +71,15 @@ class Kube:
             self.warnings.append(f"{path}: {warning}")
         return reply.json() if reply.headers.get("Content-Type", "").startswith("application/json") else {}
 
+    def stream(self, path: str, since: str, silence_s: float) -> requests.Response:
+        """A watch of a collection from a resource version on; raises a requests error after so long a silence."""
+        reply = self._session().get(
+            self.url + path, params={"watch": "1", "resourceVersion": since}, stream=True, timeout=(5, silence_s)
+        )
+        if reply.status_code >= 400:
+            raise ApiError.of(reply)
+        return reply
+
     def _session(self) -> requests.Session:
         session = getattr(self._local, "session", None)
         if session is None:

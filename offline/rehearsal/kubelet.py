@@ -20,8 +20,9 @@ from components.scheduling import EFA_RESOURCE, GPU_RESOURCE
 from offline.rehearsal.ec2 import Market
 from offline.rehearsal.kube import ApiError, Kube, Obj
 from offline.rehearsal.stand_ins import ADVERTISES, CLEARS_TAINT, DETAIL, FINDS_GPUS, ROLE
+from offline.rehearsal.watch import Watch
 
-POLL_S = 0.25
+POLL_S = 0.2
 UNREGISTERED = {"key": "karpenter.sh/unregistered", "effect": "NoExecute"}
 _NOT_READY = "node.kubernetes.io/not-ready"  # admission puts it on every new Node; node-lifecycle, left out, removes it
 _GPU_LABELS = {
@@ -33,16 +34,17 @@ _PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 
 
 class Kubelets:
-    """``with Kubelets(kube, market, agents={...}) as kubelets``: runs until the context closes.
+    """``with Kubelets(kube, cluster, market, agents={...}) as kubelets``: runs until the context closes.
 
     ``agents`` are the resources that some DaemonSet of the stack advertises; others are there from the start
     (Bottlerocket's built-in device plugin). ``chores`` are further things to do each round.
     """
 
     def __init__(
-        self, kube: Kube, market: Market, agents: Collection[str], chores: Collection[Callable[[], None]] = ()
-    ) -> None:
-        self.kube, self.market, self.agents = kube, market, frozenset(agents)
+        self, kube: Kube, cluster: Watch, market: Market, agents: Collection[str],
+        chores: Collection[Callable[[], None]] = (),
+    ) -> None:  # fmt: skip
+        self.kube, self.cluster, self.market, self.agents = kube, cluster, market, frozenset(agents)
         self.errors: list[str] = []
         self.hold: set[str] = set()
         """Names of pods that stay unready (a model that loads for ever)."""
@@ -95,8 +97,8 @@ class Kubelets:
         self.kube.patch(node, {"status": status}, "/status")
 
     def _nodes(self) -> None:
-        nodes = self.kube.list("v1", "Node")
-        claims = {c["status"]["providerID"]: c for c in _launched(self.kube.list("karpenter.sh/v1", "NodeClaim"))}
+        nodes = self.cluster.list("Node")
+        claims = {c["status"]["providerID"]: c for c in _launched(self.cluster.list("NodeClaim"))}
         known = {node["spec"].get("providerID") for node in nodes}
         for provider_id, claim in claims.items():
             if provider_id not in known and not claim["metadata"].get("deletionTimestamp"):
@@ -117,7 +119,7 @@ class Kubelets:
     def _acting_agents(self) -> dict[str, list[tuple[str, str]]]:
         """(role, detail) of the running stand-ins, by node."""
         found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for pod in self.kube.list("v1", "Pod"):
+        for pod in self.cluster.list("Pod"):
             role = pod["metadata"].get("labels", {}).get(ROLE)
             if role and pod["status"].get("phase") == "Running":
                 detail = pod["metadata"].get("annotations", {}).get(DETAIL, "")
@@ -153,8 +155,8 @@ class Kubelets:
             self.kube.patch(node, {"metadata": {"resourceVersion": version}, "spec": {"taints": left}})
 
     def _pods(self) -> None:
-        alive = {n["metadata"]["name"] for n in self.kube.list("v1", "Node") if _is_ready(n)}
-        for pod in self.kube.list("v1", "Pod"):
+        alive = {n["metadata"]["name"] for n in self.cluster.list("Node") if _is_ready(n)}
+        for pod in self.cluster.list("Pod"):
             node, phase = pod["spec"].get("nodeName"), pod["status"].get("phase")
             if not node:
                 continue
@@ -184,7 +186,7 @@ class Kubelets:
         }}, "/status")  # fmt: skip
 
     def _volumes(self) -> None:
-        for claim in self.kube.list("v1", "PersistentVolumeClaim"):
+        for claim in self.cluster.list("PersistentVolumeClaim"):
             meta, spec = claim["metadata"], claim["spec"]
             wanted = _PROVISIONER in meta.get("annotations", {}) and not spec.get("volumeName")
             if not wanted or claim["status"].get("phase") == "Bound":

@@ -8,9 +8,10 @@ from typing import Any
 
 from components.scheduling import GPU_RESOURCE, POOL_LABEL
 from offline.rehearsal.ec2 import Market
-from offline.rehearsal.kube import Kube, Obj
+from offline.rehearsal.kube import Obj
 from offline.rehearsal.quantities import MIB, asked, gpus, number
 from offline.rehearsal.stand_ins import SOURCE
+from offline.rehearsal.watch import Watch
 
 _CAPACITY, _TYPE, _ZONE = "karpenter.sh/capacity-type", "node.kubernetes.io/instance-type", "topology.kubernetes.io/zone"
 _NODEPOOL = "karpenter.sh/nodepool"
@@ -119,33 +120,46 @@ class Observation:
         waiting = self.uninitialized or self.unbound_volumes or self.unfinished_jobs or self.missing_pods
         return running and not waiting and not self.moving
 
+    @property
+    def refused(self) -> bool:
+        """Nothing moves, and Karpenter has said of every pending pod that it cannot help."""
+        return not self.uninitialized and not self.moving and all(pod.refused for pod in self.pending)
+
     def on_gpu_nodes(self) -> Iterable[tuple[Pod, Node]]:
         """(pod, node) of everything on nodes that have GPUs."""
         return [(p, self.by_node[p.node]) for p in self.pods if p.node in self.by_node and self.by_node[p.node].gpus]
 
 
-def observe(kube: Kube, market: Market) -> Observation:
+WATCHED = (
+    ("v1", "Pod"), ("v1", "Node"), ("v1", "Event"), ("v1", "PersistentVolumeClaim"), ("batch/v1", "Job"),
+    ("apps/v1", "ReplicaSet"), ("apps/v1", "DaemonSet"), ("karpenter.sh/v1", "NodeClaim"),
+    ("karpenter.sh/v1", "NodePool"), ("karpenter.k8s.aws/v1", "EC2NodeClass"),
+)  # fmt: skip
+"""What ``observe`` looks at."""
+
+
+def observe(cluster: Watch, market: Market) -> Observation:
     """Reads the cluster."""
-    pods, nodes = kube.list("v1", "Pod"), kube.list("v1", "Node")
-    claims = kube.list("karpenter.sh/v1", "NodeClaim")
-    events = _events(kube)
+    pods, nodes = cluster.list("Pod"), cluster.list("Node")
+    claims = cluster.list("NodeClaim")
+    events = _events(cluster)
     going = [o for o in (*pods, *claims, *nodes) if o["metadata"].get("deletionTimestamp")]
     staying = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
     return Observation(
         pods=tuple(_pod(p, events.get(p["metadata"]["uid"], [])) for p in staying),
         nodes=tuple(_node(n, market) for n in nodes),
-        pools=tuple(_pool(p) for p in kube.list("karpenter.sh/v1", "NodePool")),
-        classes_not_ready=tuple(_not_ready(kube.list("karpenter.k8s.aws/v1", "EC2NodeClass"))),
+        pools=tuple(_pool(p) for p in cluster.list("NodePool")),
+        classes_not_ready=tuple(_not_ready(cluster.list("EC2NodeClass"))),
         claims=tuple(c["metadata"]["name"] for c in claims),
         uninitialized=tuple(
             f"{c['metadata']['name']}: {_message(c, 'Launched', 'Registered', 'Initialized')}"
             for c in claims if _condition(c, "Initialized").get("status") != "True"
         ),
         unbound_volumes=tuple(
-            identity(v) for v in kube.list("v1", "PersistentVolumeClaim") if v["status"].get("phase") != "Bound"
+            identity(v) for v in cluster.list("PersistentVolumeClaim") if v["status"].get("phase") != "Bound"
         ),
-        unfinished_jobs=tuple(identity(j) for j in kube.list("batch/v1", "Job") if _unfinished(j)),
-        missing_pods=tuple(_missing(kube, events)),
+        unfinished_jobs=tuple(identity(j) for j in cluster.list("Job") if _unfinished(j)),
+        missing_pods=tuple(_missing(cluster, events)),
         moving=bool(going),
         picture=(
             sorted((p["metadata"]["uid"], p["spec"].get("nodeName", ""), p["status"].get("phase", "")) for p in pods),
@@ -155,10 +169,10 @@ def observe(kube: Kube, market: Market) -> Observation:
     )  # fmt: skip
 
 
-def _events(kube: Kube) -> dict[str, list[Obj]]:
+def _events(cluster: Watch) -> dict[str, list[Obj]]:
     """Events by the uid of what they speak of, oldest first."""
     found: dict[str, list[Obj]] = defaultdict(list)
-    for event in sorted(kube.list("v1", "Event"), key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or ""):
+    for event in sorted(cluster.list("Event"), key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or ""):
         found[event["involvedObject"].get("uid", "")].append(event)
     return found
 
@@ -223,10 +237,10 @@ def _unfinished(job: Obj) -> bool:
     return _condition(job, "Complete").get("status") != "True"
 
 
-def _missing(kube: Kube, events: Mapping[str, list[Obj]]) -> Iterable[str]:
+def _missing(cluster: Watch, events: Mapping[str, list[Obj]]) -> Iterable[str]:
     """Workloads whose controller could not create their pods."""
-    for version, kind in (("apps/v1", "ReplicaSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")):
-        for owner in kube.list(version, kind):
+    for kind in ("ReplicaSet", "DaemonSet", "Job"):
+        for owner in cluster.list(kind):
             failed = [e for e in events.get(owner["metadata"]["uid"], []) if e["reason"] == "FailedCreate"]
             status, spec = owner.get("status", {}), owner["spec"]
             short = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from components import versions
 from offline.rehearsal import crds, stand_ins
+from offline.rehearsal import groups as groups_imitation
 from offline.rehearsal.build import Toolchain
 from offline.rehearsal.bundle import Bundle, Release
 from offline.rehearsal.cloud import Cloud
@@ -20,9 +21,10 @@ from offline.rehearsal.groups import Groups
 from offline.rehearsal.instances import SystemNode, market_of
 from offline.rehearsal.kube import ApiError, Obj
 from offline.rehearsal.kubelet import Kubelets, instance_of
-from offline.rehearsal.observation import Observation, identity, observe
+from offline.rehearsal.observation import WATCHED, Observation, identity, observe
 from offline.rehearsal.quantities import gpus
-from offline.rehearsal.processes import Process, free_port
+from offline.rehearsal.watch import Watch
+from offline.rehearsal.processes import POLL_S, Process, free_port
 
 PATIENCE_S = 240
 """Longest wait for anything: a slow machine makes a rehearsal slow, not red."""
@@ -30,6 +32,8 @@ QUIET_S = 3
 """Settled once everything asked for is there and nothing has changed for so long."""
 STUCK_S = 25
 """Settled as well when pods stay pending and nothing has changed for so long: Karpenter tries every 10 s."""
+REFUSED_S = 12
+"""The same when Karpenter has said of every one of them that it cannot help."""
 CONSOLIDATE_AFTER = "5s"
 """What pools get in place of their own patience when a rehearsal waits for empty nodes to go."""
 ROLL_ANNOTATION = "rehearsal/revision"
@@ -61,8 +65,9 @@ class Simulation:
         with ExitStack() as opening:
             opening.enter_context(self.cloud)
             self._install_crds()
-            groups = Groups(self.kube)
-            self.kubelets = Kubelets(self.kube, self.market, self._advertised(), [groups.step])
+            self.cluster = opening.enter_context(Watch(self.kube, self._watched()))
+            groups = Groups(self.kube, self.cluster)
+            self.kubelets = Kubelets(self.kube, self.cluster, self.market, self._advertised(), [groups.step])
             opening.callback(self._clear)
             opening.enter_context(self.kubelets)
             self._add_system_nodes()
@@ -85,6 +90,13 @@ class Simulation:
     def _install_crds(self) -> None:
         unknown = {(crds.group_of(o), o["kind"]) for o in self.bundle.objects if not self._served(o)}
         self.kube.install(crds.find(self.toolchain, unknown))
+
+    def _watched(self) -> list[tuple[str, str]]:
+        groups = [(groups_imitation.API, groups_imitation.KIND)] if self._declares(groups_imitation.KIND) else []
+        return [*WATCHED, *groups]
+
+    def _declares(self, kind: str) -> bool:
+        return any(self._served(o) for o in self.bundle.of_kind(kind))
 
     def _served(self, obj: Obj) -> bool:
         try:
@@ -209,44 +221,52 @@ class Simulation:
             self.kube.delete(pod)
         self._await_gone(pods)
 
-    def roll_out(self, model: str) -> int:
-        """Rolls a new revision out; returns the most GPUs that the model held at one time, once it is complete."""
-        workload = self.workload(model)
-        revision = {"metadata": {"annotations": {ROLL_ANNOTATION: str(time.monotonic_ns())}}}
-        self.kube.patch(workload, {"spec": {"template": revision}})
-        most = 0
+    def roll_out(self, *models: str) -> dict[str, int]:
+        """Rolls a new revision of each model out, all at once; returns the most GPUs that each held at one time."""
+        labels = {model: self._labels(model) for model in models}
+        most = dict.fromkeys(models, 0)
 
-        def complete() -> bool:
-            nonlocal most
-            held = [p for p in self.pods_of(model) if p["spec"].get("nodeName")]
-            most = max(most, sum(gpus(p["spec"]) for p in held))
-            now = self.workload(model)
-            status, wanted = now.get("status", {}), now["spec"].get("replicas", 1)
-            current = status.get("observedGeneration") == now["metadata"]["generation"]
-            counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
-            return current and counts == [wanted] * 3
+        def count() -> None:
+            pods = [p for p in self.cluster.list("Pod") if p["spec"].get("nodeName")]
+            for model in models:
+                held = sum(gpus(p["spec"]) for p in pods if labels[model].items() <= _labels_of(p).items())
+                most[model] = max(most[model], held)
 
-        with contextlib.suppress(TimeoutError):  # what is missing then shows as a difference
-            self.plane.group.wait(f"{model} is rolled out", complete, PATIENCE_S)
+        self.cluster.listeners.append(count)
+        try:
+            for model in models:
+                revision = {"metadata": {"annotations": {ROLL_ANNOTATION: str(time.monotonic_ns())}}}
+                self.kube.patch(self.workload(model), {"spec": {"template": revision}})
+            self.plane.group.wait("the rollout is complete", lambda: all(map(self._rolled_out, models)), PATIENCE_S)
+        finally:
+            self.cluster.listeners.remove(count)
         return most
 
+    def _rolled_out(self, model: str) -> bool:
+        now = self.workload(model)
+        status, wanted = now.get("status", {}), now["spec"].get("replicas", 1)
+        current = status.get("observedGeneration") == now["metadata"]["generation"]
+        return current and [status.get(k, 0) for k in ("replicas", "updatedReplicas", "readyReplicas")] == [wanted] * 3
+
     def consolidate(self) -> None:
-        """Makes pools impatient and returns when no node is left that only DaemonSets use."""
+        """Makes pools impatient and returns when no node is left that only DaemonSets use. Raises TimeoutError."""
         for pool in self.kube.list("karpenter.sh/v1", "NodePool"):
             if "disruption" in pool["spec"]:
                 self.kube.patch(pool, {"spec": {"disruption": {"consolidateAfter": CONSOLIDATE_AFTER}}})
-        with contextlib.suppress(TimeoutError):
-            self.plane.group.wait("empty nodes go", lambda: not self.observe().empty_nodes, PATIENCE_S)
+        self.plane.group.wait("empty nodes go", lambda: not self.observe().empty_nodes, PATIENCE_S)
 
     def pods_of(self, model: str) -> list[Obj]:
         """A model's pods that nobody has asked to go."""
-        template = self.workload(model)["spec"]
-        body = template.get("template") or template["leaderWorkerTemplate"]["workerTemplate"]
-        labels = template.get("selector", {}).get("matchLabels") or body["metadata"]["labels"]
-        return [
-            p for p in self.kube.list("v1", "Pod", self.workload(model)["metadata"]["namespace"])
-            if labels.items() <= p["metadata"].get("labels", {}).items() and not p["metadata"].get("deletionTimestamp")
-        ]  # fmt: skip
+        labels, namespace = self._labels(model), self.workload(model)["metadata"]["namespace"]
+        staying = [p for p in self.kube.list("v1", "Pod", namespace) if not p["metadata"].get("deletionTimestamp")]
+        return [p for p in staying if labels.items() <= _labels_of(p).items()]
+
+    def _labels(self, model: str) -> dict[str, str]:
+        """Labels that all pods of a model carry and no others."""
+        spec = self.workload(model)["spec"]
+        if "template" in spec:
+            return spec["selector"]["matchLabels"]
+        return {groups_imitation.NAME: model}
 
     def _await_gone(self, pods: list[Obj]) -> None:
         uids = {p["metadata"]["uid"] for p in pods}
@@ -259,7 +279,7 @@ class Simulation:
     # -- waiting ----------------------------------------------------------------------------------------------------
     def observe(self) -> Observation:
         """What is there now."""
-        return observe(self.kube, self.market)
+        return observe(self.cluster, self.market)
 
     def settle(self) -> Observation:
         """Waits until nothing moves any more: all is well, or what is pending stays so. Returns what is there then."""
@@ -271,10 +291,10 @@ class Simulation:
             seen = self.observe()
             if seen.picture != before:
                 before, since = seen.picture, time.monotonic()
-            still = time.monotonic() - since
-            if still >= (QUIET_S if seen.at_rest else STUCK_S) or time.monotonic() > end:
+            patience = QUIET_S if seen.at_rest else REFUSED_S if seen.refused else STUCK_S
+            if time.monotonic() - since >= patience or time.monotonic() > end:
                 return seen
-            time.sleep(0.3)
+            time.sleep(POLL_S)
 
     # -- taking down ------------------------------------------------------------------------------------------------
     def tear_down(self, timeout_s: float = PATIENCE_S) -> list[str]:
@@ -322,3 +342,7 @@ class Simulation:
                     self.kube.patch(stored, {"metadata": {"finalizers": None}})
         left = [o for o in doomed if o["kind"] != "Pod"]
         self.plane.group.wait("the control plane is empty", lambda: not any(map(self.kube.find, left)), PATIENCE_S)
+
+
+def _labels_of(obj: Obj) -> dict[str, str]:
+    return obj["metadata"].get("labels", {})

@@ -106,7 +106,7 @@ def perform(simulation: Simulation, step: Step) -> Stage:
         return ["pools consolidate after 5 s here, not after their own patience"]
 
     def roll_out() -> list[str]:
-        return [f"held at most {simulation.roll_out(name)} GPUs during the rollout"]
+        return [f"held at most {simulation.roll_out(name)[name]} GPUs during the rollout"]
 
     verbs: Mapping[str, Callable[[], list[str]]] = {
         "scale": scale, "no-capacity": exhaust, "interrupt": interrupt, "delete-pods": delete_pods,

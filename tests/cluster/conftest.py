@@ -1,11 +1,11 @@
 """One control plane for all cluster tests; each stack is rehearsed once, and its tests run one after the other on it.
 
-The fixture ``simulation`` is session-scoped and parametrized by stack, so pytest groups all tests of all files by
-stack. Every test leaves the stack as it found it, but for the teardown, whose file sorts last.
+The fixture ``simulation`` is session-scoped and parametrized by stack, so pytest groups the tests of all files by
+stack and runs the files in alphabetical order for each: as deployed first, then growing and shrinking, a rollout, and
+the teardown, which ends the stack.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +16,24 @@ from offline.rehearsal.control_plane import ControlPlane
 from offline.rehearsal.instances import assumed_reservations
 from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
-from tests.cluster.capacity_chain import capacity_chain_stack
+from offline.stack_files import stack_name
 
-STACK_FILES = sorted([*ROOT.glob("Pulumi.*.yaml"), *ROOT.glob("examples/**/Pulumi.*.yaml")])
-CHAIN = "capacity-chain"
+SHIPPED = sorted(ROOT.glob("Pulumi.*.yaml"))
+EXAMPLES = sorted(ROOT.glob("examples/**/Pulumi.*.yaml"))
+BRIEFLY = ("test_admission", "test_deployed", "test_teardown")
+"""Files that run on the examples too; the others take a minute a stack and run on the shipped stacks."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test on every stack, or on the one that its file names in ``STACK``."""
+    if "simulation" not in metafunc.fixturenames:
+        return
+    module = metafunc.module
+    stacks = [*SHIPPED, *EXAMPLES] if module.__name__.rpartition(".")[2] in BRIEFLY else SHIPPED
+    if only := getattr(module, "STACK", None):
+        stacks = [path for path in [*SHIPPED, *EXAMPLES] if stack_name(path) == only]
+    names = [stack_name(path) for path in stacks]
+    metafunc.parametrize("simulation", stacks, indirect=True, scope="session", ids=names)
 
 
 @pytest.fixture(scope="session")
@@ -37,15 +51,10 @@ def plane(servers: Toolchain) -> Iterator[ControlPlane]:
         yield running
 
 
-@pytest.fixture(scope="session", params=[*STACK_FILES, CHAIN], ids=lambda p: getattr(p, "stem", p))
-def simulation(
-    request: pytest.FixtureRequest, plane: ControlPlane, servers: Toolchain, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Simulation]:
+@pytest.fixture(scope="session")
+def simulation(request: pytest.FixtureRequest, plane: ControlPlane, servers: Toolchain) -> Iterator[Simulation]:
     """A stack as deployed, settled."""
-    path = request.param
-    if not isinstance(path, Path):
-        path = capacity_chain_stack(tmp_path_factory.mktemp(CHAIN))
-    bundle = from_deployment(deploy_file(path))
+    bundle = from_deployment(deploy_file(request.param))
     with Simulation(plane, servers, bundle, *assumed_reservations(bundle)) as running:
         running.settle()
         yield running

@@ -1,17 +1,32 @@
-"""What several cluster tests do: more servers for a while, one per model."""
+"""What several cluster tests do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from offline.rehearsal.judgement import ModelResult
-from offline.rehearsal.observation import Observation
-from offline.rehearsal.simulation import Simulation
+from offline.rehearsal.observation import Node, Observation
+from offline.rehearsal.simulation import PATIENCE_S, Simulation
 from offline.rehearsal.stages import model_results
+
+
+def by_model(simulation: Simulation, seen: Observation) -> dict[str, ModelResult]:
+    """The rows of the report by model."""
+    return {result.name: result for result in model_results(simulation, seen)}
+
+
+def new_nodes(result: ModelResult, before: Observation) -> list[Node]:
+    """The nodes of a model that were not there before."""
+    return [node for node in result.nodes if node.name not in before.by_node]
+
+
+def wait(simulation: Simulation, what: str, condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds; raises TimeoutError."""
+    simulation.plane.group.wait(what, condition, PATIENCE_S)
 
 
 @contextmanager
 def restored(simulation: Simulation) -> Iterator[None]:
-    """Afterwards EC2 has everything again, every model as many servers as before, and emptied nodes are gone."""
+    """Afterwards EC2 has everything again and every model as many servers as before."""
     before = dict(simulation.replicas)
     try:
         yield
@@ -20,18 +35,3 @@ def restored(simulation: Simulation) -> Iterator[None]:
         for model, replicas in before.items():
             simulation.scale(model, replicas)
         simulation.settle()
-        simulation.consolidate()
-
-
-@contextmanager
-def one_more_of_each(simulation: Simulation) -> Iterator[Observation]:
-    """One more server of every model than now, for a while."""
-    with restored(simulation):
-        for model, replicas in dict(simulation.replicas).items():
-            simulation.scale(model, replicas + 1)
-        yield simulation.settle()
-
-
-def by_model(simulation: Simulation, seen: Observation) -> dict[str, ModelResult]:
-    """The rows of the report by model."""
-    return {result.name: result for result in model_results(simulation, seen)}
