@@ -92,7 +92,8 @@ def event_rules(client: Client, owner: Owner) -> Iterator[Finding]:
 def log_groups(client: Client, owner: Owner) -> Iterator[Finding]:
     """Yield the groups that EKS, the flow logs and agents write to. They have names of their own and may lack tags."""
     logs = client("logs")
-    for prefix in ("/aws/eks/{}/", "/aws/vpc/{}/", "/aws/containerinsights/{}/"):
+    prefixes = ("/aws/eks/{}/", "/aws/vpc/{}/", "/aws/containerinsights/{}/") if owner.cluster_is_ours else ()
+    for prefix in prefixes:
         for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix.format(owner.cluster)):
             for group in page["logGroups"]:
                 detail = f"{group.get('storedBytes', 0) / 2**30:,.1f} GiB"

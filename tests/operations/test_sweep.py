@@ -37,13 +37,19 @@ FOREIGN: tuple[dict[str, str], ...] = (
 OWNER = Owner(REGION, CLUSTER, OWN)
 
 
+@functools.cache
+def _client(service: str) -> Any:
+    """Return a client; moto answers it in whichever mock is active, so that each is made once."""
+    return boto3.client(service, region_name=REGION)
+
+
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """Return clients of an empty account."""
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, "testing")
     with mock_aws():
-        yield functools.cache(lambda service: boto3.client(service, region_name=REGION))
+        yield _client
 
 
 def pairs(tags: dict[str, str], key: str = "Key", value: str = "Value") -> list[dict[str, str]]:
@@ -319,6 +325,19 @@ def test_the_owner_is_whom_the_program_deploys_as(stack: str) -> None:
     assert all(name.startswith(f"{owner.cluster}-") for name in named_roles)
     cache = next(r for r in deployment.of_type("aws:kms/key:Key") if "cache" in r.name)
     assert cache.inputs["description"] == services._KEY_OF_THE_CACHE.format(owner.cluster)
+
+
+def test_in_somebody_elses_cluster_only_our_own_tags_count(client: Client) -> None:
+    """Prevents the nodes, logs and load balancers of a cluster that we only used from being listed as ours."""
+    config = {"llm-serving:cluster": json.dumps({"name": CLUSTER})}
+    owner = owner_of(StackFiles("llm-serving", "guest", config, {}))
+    assert (owner.cluster, owner.cluster_is_ours) == (CLUSTER, False)
+    network = plant_network(client, {}, "10.6.0.0/20")
+    plant_nodes(client, KARPENTER, network["subnet"], "theirs")
+    client("logs").create_log_group(logGroupName=f"/aws/eks/{CLUSTER}/cluster")
+    own = {"project": "llm-serving", "stack": "guest"}
+    ours = plant_nodes(client, {**KARPENTER, **own}, network["subnet"], "ours")
+    assert found(client, owner) == {kind: {identity} for kind, identity in ours.items()}
 
 
 def test_tags_of_the_stack_and_its_retention_are_read() -> None:
