@@ -55,6 +55,9 @@ def _options(deployment: Deployment, options: ResolvedOptions) -> Iterator[Assum
         "concurrent batches x max_num_batched_tokens (vllm/config/vllm.py:588-609)",
         version,
     )
+    if asked.kv_cache_dtype != "auto":
+        stored = deployment.quant.kv_cache_dtype == asked.kv_cache_dtype
+        yield Assumption("kv_cache_dtype", asked.kv_cache_dtype, "the checkpoint's own" if stored else "given", version)
     runner = "the V0 engine" if options.runner == 0 else f"model runner V{options.runner}"
     yield Assumption("model_runner", runner, "vllm/config/vllm.py use_v2_model_runner of that release", version)
     if asked.kv_memory_gib is not None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from components.sizing.architecture import Architecture
 from components.sizing.catalog import Gpu
+from components.sizing.quantization import Quantization
 from components.sizing.types import EngineOptions, Parallelism
 
 OLDEST_RELEASE, NEWEST_RELEASE = 2, 33
@@ -21,6 +22,8 @@ _UTILIZATION_092_SINCE = 21
 """https://github.com/vllm-project/vllm/pull/38284 raised 0.90 to 0.92 together with CUDA graph profiling."""
 _LARGE_GPU_TIER_SINCE = 28
 """``device_memory >= 160 GiB`` stands in arg_utils.py of tag v0.28.0 (lines 2582-2591)."""
+_CHECKPOINT_KV_DTYPE_SINCE = 14
+"""https://github.com/vllm-project/vllm/pull/30785: ``--kv-cache-dtype auto`` is what the checkpoint asks for."""
 _V1_ENGINE_SINCE = 8
 _ASYNC_SCHEDULING_SINCE = 14
 """https://github.com/vllm-project/vllm/pull/27614 made async scheduling the default."""
@@ -111,6 +114,13 @@ def resolve(
 def default_utilization(minor: int) -> float:
     """``--gpu-memory-utilization`` where it is not given."""
     return 0.92 if minor >= _UTILIZATION_092_SINCE else 0.9
+
+
+def kv_cache_dtype(options: EngineOptions, quant: Quantization) -> str:
+    """Return the dtype of the KV cache; ``auto``: that of the model's activations."""
+    if options.kv_cache_dtype == "auto" and release(options.vllm_version) >= _CHECKPOINT_KV_DTYPE_SINCE:
+        return quant.kv_cache_dtype
+    return options.kv_cache_dtype
 
 
 def model_runner(arch: Architecture, minor: int) -> int:

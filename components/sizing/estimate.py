@@ -15,7 +15,7 @@ from components.sizing.assumptions import of_deployment
 from components.sizing.budget import Stage, stages
 from components.sizing.contradictions import contradictions
 from components.sizing.deployment import Deployment
-from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, resolve
+from components.sizing.engine import AUTO_MAX_MODEL_LEN, ResolvedOptions, kv_cache_dtype, resolve
 from components.sizing.kv import KvCapacity, KvLayout, capacity, kv_layout, longest_request
 from components.sizing.legality import illegal_reasons
 from components.sizing.overheads import GIB
@@ -200,6 +200,9 @@ def estimate(deployment: Deployment) -> Estimate:
 
     Raises ValueError for a vLLM version, KV dtype or pipeline stage that is not known.
     """
+    dtype = kv_cache_dtype(deployment.options, deployment.quant)
+    if dtype != deployment.options.kv_cache_dtype:
+        deployment = replace(deployment, options=replace(deployment.options, kv_cache_dtype=dtype))
     arch, asked, parallelism = deployment.arch, deployment.options, deployment.parallelism
     options = resolve(asked, deployment.gpu, deployment.memory_expected_gib, arch, parallelism)
     layout = kv_layout(arch, parallelism, options, asked.kv_cache_dtype)

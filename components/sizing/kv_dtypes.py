@@ -22,7 +22,7 @@ class KvDtypeProblem:
 
     least: int
     why: str
-    remedy: str = "use --kv-cache-dtype auto"
+    remedy: str = "use --kv-cache-dtype bfloat16, or float16 below 8.0"
 
 
 def kv_dtype_problem(arch: Architecture, dtype: str, capability: int) -> KvDtypeProblem | None:

@@ -53,6 +53,8 @@ class Quantization:
     """Only routed experts are quantized (gpt-oss, online expert methods)."""
     online: bool = False
     """Quantized by vLLM while loading; False: the checkpoint is stored so."""
+    kv_cache_dtype: str = "auto"
+    """What the checkpoint asks of the KV cache; ``auto``: nothing."""
     removed: str = ""
     """Why vLLM cannot load it any more; empty: it can."""
 

@@ -4,6 +4,7 @@ The fields are those that vLLM 0.33.0 reads (``model_executor/layers/quantizatio
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from components.sizing.quantization import BF16, FP16, Quantization
@@ -19,6 +20,8 @@ _REMOVED = {
     "ptpc_fp8": "ptpc_fp8 was removed from vLLM: use fp8_per_channel",
     "gptq_marlin_24": "sparse 2:4 Marlin was removed from vLLM: use GPTQ",
 }
+_KV_CACHE_KEYS = ("kv_cache_scheme", "kv_cache_quant_algo")
+_KV_CACHE_ALGORITHMS = {"fp8": "fp8", "nvfp4": "nvfp4"}
 REMOVED_METHODS = tuple(_REMOVED)
 
 
@@ -31,7 +34,22 @@ def read(config: Mapping[str, Any]) -> Quantization:
     if method in _REMOVED:
         return _removed(method, found)
     reader = _READERS.get(method, _generic)
-    return reader(found)
+    return replace(reader(found), kv_cache_dtype=_kv_cache_dtype(method, found))
+
+
+def _kv_cache_dtype(method: str, found: Mapping[str, Any]) -> str:
+    """Return what the checkpoint asks of the KV cache (utils/torch_utils.py:443, attention/attention.py:287)."""
+    inner = found.get("quantization")
+    holders = (inner, found) if isinstance(inner, Mapping) else (found,)
+    asked = next((holder[key] for key in _KV_CACHE_KEYS for holder in holders if holder.get(key)), None)
+    if asked is None or not method.startswith(("modelopt", "compressed-tensors")):
+        return "auto"
+    if method == "compressed-tensors":
+        return "fp8"
+    if isinstance(asked, Mapping):
+        bits = asked.get("num_bits") if asked.get("type") == "float" else None
+        asked = "nvfp4" if bits == 4 else "fp8" if bits == 8 and asked.get("dynamic") is False else ""
+    return _KV_CACHE_ALGORITHMS.get(str(asked).lower(), "auto")
 
 
 def dtype_of(config: Mapping[str, Any]) -> str:

@@ -32,13 +32,9 @@ PROMPTS_REPLAYED = "aws-samples/sagemaker-genai-hosting-examples"
 scripts/benchmarker.py of 07-benchmark/sagemaker-inference-benchmark-suite at 3de810a): nearly every prompt is found in
 the prefix cache."""
 REPLAYED_HIT_RATE = 0.97
-_BASES = {
-    "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Llama-3.1-8B-Instruct",
-    "deepseek-ai/DeepSeek-V3.1": "deepseek-ai/DeepSeek-V3",
-}
-"""Models of the same shape, where the published one is not catalogued."""
 _FP8_CACHE = "nvidia/Llama-3.1-8B-Instruct-FP8"
-"""Its hf_quant_config.json asks for an FP8 KV cache; with a 16-bit one two of its rows exceed the card's bandwidth."""
+"""Its hf_quant_config.json asks for an FP8 KV cache, which vLLM honours by itself since 0.14 only; with a 16-bit one two
+of its rows exceed the card's bandwidth."""
 _SIMPLE = re.compile(r"(?:ShareGPT)?~?([\d.]+)")
 _VERSION = re.compile(r"vLLM (?:DLC )?~?(\d+\.\d+(?:\.\d+)?)")
 _FULL_CARD = 0.95
@@ -141,7 +137,7 @@ def _read(row: dict[str, str]) -> Speed | LeftOut:
     if row["gpu"] not in GPU_KEYS:
         return LeftOut(row, f"GPU {row['gpu']} is not in the catalogue")
     try:
-        arch = named(_BASES.get(model, model))
+        arch = named(model)
     except (UnknownModel, UnsupportedArchitecture) as error:
         return LeftOut(row, f"the model's configuration is not known: {error}")
     load = Load(int(concurrency[1]), round(_tokens(row["input_len"])), round(_tokens(row["output_len"])))

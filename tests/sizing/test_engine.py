@@ -12,11 +12,13 @@ from components.sizing.engine import (
     ResolvedOptions,
     UnknownVersionError,
     graph_captures,
+    kv_cache_dtype,
     model_runner,
     release,
     resolve,
     stage_layers,
 )
+from components.sizing.quantization import from_config as quantization
 from components.sizing.types import EngineOptions, Parallelism
 
 CONFIGS = Path(__file__).parents[1] / "data" / "oracle_configs"
@@ -165,3 +167,31 @@ def test_recurrent_models_keep_the_first_runner_until_all_changed() -> None:
     """Prevents giving hybrids of 0.29 the second runner, which did not take them by default."""
     hybrid = replace(config("qwen2.5-7b"), layer_kinds=("linear",) * 28)
     assert model_runner(hybrid, 29) == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "asked"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, "fp8"),
+        ({"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}}, "fp8"),
+        (
+            {
+                "quant_method": "modelopt",
+                "quant_algo": "NVFP4",
+                "kv_cache_scheme": {"type": "float", "num_bits": 8, "dynamic": False},
+            },
+            "fp8",
+        ),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": None}, "auto"),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": {"type": "float", "num_bits": 8}}, "fp8"),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": None}, "auto"),
+        ({"quant_method": "fp8", "kv_cache_scheme": "fp8"}, "auto"),
+    ],
+    ids=str,
+)
+def test_auto_is_what_the_checkpoint_asks_of_the_kv_cache(section: dict[str, object], asked: str) -> None:
+    """Prevents half of the real tokens being promised: since 0.14 ``auto`` follows the checkpoint, an option wins."""
+    quant = quantization({"quantization_config": section})
+    assert kv_cache_dtype(EngineOptions(), quant) == asked
+    assert kv_cache_dtype(EngineOptions(vllm_version="0.13.0"), quant) == "auto"
+    assert kv_cache_dtype(EngineOptions(kv_cache_dtype="bfloat16"), quant) == "bfloat16"

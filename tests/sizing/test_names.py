@@ -9,7 +9,7 @@ from components.sizing.names import stored_format
 @pytest.mark.parametrize(
     ("model_id", "base", "precision"),
     [
-        ("nvidia/Llama-3.1-8B-Instruct-FP8", "meta-llama/Llama-3.1-8B-Instruct", "fp8"),
+        ("somebody/Llama-3.1-8B-Instruct-FP8", "meta-llama/Llama-3.1-8B-Instruct", "fp8"),
         ("TheBloke/Llama-2-7B-Chat-AWQ", "meta-llama/Llama-2-7b-chat-hf", "awq-int4"),
         ("RedHatAI/Mistral-7B-Instruct-v0.3-GPTQ-4bit", "mistralai/Mistral-7B-Instruct-v0.3", "gptq-int4"),
         ("redhatai/meta-llama-3.1-70b-instruct-quantized.w8a8", "meta-llama/Meta-Llama-3.1-70B-Instruct", "int8"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from components.sizing import weights
 from components.sizing.architecture import Architecture, LayerKind
 from components.sizing.catalog import Gpu
-from components.sizing.engine import resolve
+from components.sizing.engine import kv_cache_dtype, resolve
 from components.sizing.kv import KV_DTYPES
 from components.sizing.latency import constants as table
 from components.sizing.latency.communication import AllReduce, link
@@ -105,7 +105,7 @@ def build(
         expert_token_s=expert_flops / experts_per_s,
         experts_missed=1.0 - traffic.experts_per_token / traffic.experts if traffic.experts else 1.0,
         tokens_see_experts=parallelism.dp,
-        attention=_attention(arch, gpu, parallelism, options, speed),
+        attention=_attention(arch, gpu, parallelism, kv_cache_dtype(options, quant), speed),
         state_s=_state_bytes(arch) / ranks / stages / reads,
         kernels_s=launches * kernel_s,
         prompt_kernels_s=launches * scalar.prefill_kernel_s,
@@ -151,7 +151,7 @@ def _kernels(quant: Quantization, gpu: Gpu) -> tuple[str, float]:
 
 
 def _attention(
-    arch: Architecture, gpu: Gpu, parallelism: Parallelism, options: EngineOptions, speed: table.GpuEfficiency
+    arch: Architecture, gpu: Gpu, parallelism: Parallelism, cache_dtype: str, speed: table.GpuEfficiency
 ) -> tuple[Attention, ...]:
     read = gpu.bandwidth_gbs * _GIGA * table.constants().kv_read_efficiency
     multiply = (gpu.tflops.get("bf16") or gpu.tflops.get("fp16") or 1.0) * _TERA * speed.compute
@@ -163,7 +163,7 @@ def _attention(
     return tuple(
         Attention(
             window=float(windows.get(kind) or "inf"),
-            read_s_per_token=count * _cached_bytes(arch, kind, parallelism.tp, options) / parallelism.pp / read,
+            read_s_per_token=count * _cached_bytes(arch, kind, parallelism.tp, cache_dtype) / parallelism.pp / read,
             multiply_s_per_token=count * _attend_flops(arch, kind) / parallelism.gpus * parallelism.dp / multiply,
         )
         for kind, count in layers.items()
@@ -171,9 +171,9 @@ def _attention(
     )
 
 
-def _cached_bytes(arch: Architecture, kind: LayerKind, tp: int, options: EngineOptions) -> float:
+def _cached_bytes(arch: Architecture, kind: LayerKind, tp: int, cache_dtype: str) -> float:
     """Bytes per token of context that one layer reads on one rank; MLA's latent stands whole on every rank."""
-    size = float(KV_DTYPES.get(options.kv_cache_dtype) or _ACTIVATION_BYTES)
+    size = float(KV_DTYPES.get(cache_dtype) or _ACTIVATION_BYTES)
     if kind == "mla" and arch.mla is not None:
         return (arch.mla.kv_lora_rank + arch.mla.qk_rope_head_dim) * size
     heads, head_dim = arch.attention_shape(kind)
