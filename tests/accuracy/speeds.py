@@ -33,8 +33,8 @@ scripts/benchmarker.py of 07-benchmark/sagemaker-inference-benchmark-suite at 3d
 the prefix cache."""
 REPLAYED_HIT_RATE = 0.97
 _FP8_CACHE = "nvidia/Llama-3.1-8B-Instruct-FP8"
-"""Its hf_quant_config.json asks for an FP8 KV cache, which vLLM honours by itself since 0.14 only; with a 16-bit one two
-of its rows exceed the card's bandwidth."""
+"""Its hf_quant_config.json asks for an FP8 KV cache, which vLLM honours by itself since 0.14 only; with a 16-bit one
+two of its rows exceed the card's bandwidth."""
 _SIMPLE = re.compile(r"(?:ShareGPT)?~?([\d.]+)")
 _VERSION = re.compile(r"vLLM (?:DLC )?~?(\d+\.\d+(?:\.\d+)?)")
 _FULL_CARD = 0.95
