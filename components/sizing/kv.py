@@ -178,26 +178,34 @@ def _layer_caches(arch: Architecture, tp: int, block_size: int, dtype: str) -> l
     state = _state_bytes(arch, tp)
     if state:
         block_size, state = _aligned_to_attention(arch, tp, block_size, dtype, state)
+    per_kind: dict[LayerKind, list[LayerCache]] = {}
     caches: list[tuple[int, LayerCache]] = []
     own_cache = arch.layers - int(arch.config.get("num_kv_shared_layers") or 0)
     for layer, kind in enumerate(arch.layer_kinds):
         if kind == "none" or (layer >= own_cache and kind in ("full", "sliding")):
             continue
-        if kind in ("mamba", "linear"):
-            caches.append((layer, LayerCache("state", block_size, state)))
-            continue
-        page = int(block_size * _attention_bytes(arch, kind, tp, dtype))
-        match kind:
-            case "sliding":
-                caches.append((layer, LayerCache("sliding", block_size, page, arch.sliding_window or 0)))
-            case "chunked":
-                caches.append((layer, LayerCache("chunked", block_size, page, arch.attention_chunk or 0)))
-            case _:
-                caches.append((layer, LayerCache("full", block_size, page)))
-        if kind == "mla" and arch.mla is not None and arch.mla.index_heads:
-            index = int(block_size * arch.mla.index_head_dim * _INDEXER_BYTES_PER_ELEMENT)
-            caches.append((layer, LayerCache("full", block_size, index)))
+        if kind not in per_kind:
+            per_kind[kind] = _kind_caches(arch, kind, tp, block_size, dtype, state)
+        caches += [(layer, cache) for cache in per_kind[kind]]
     return caches
+
+
+def _kind_caches(  # noqa: PLR0917 - what one layer's cache depends on
+    arch: Architecture, kind: LayerKind, tp: int, block_size: int, dtype: str, state: int
+) -> list[LayerCache]:
+    """Return what one layer of a kind stores; an MLA layer with an indexer has two caches."""
+    if kind in ("mamba", "linear"):
+        return [LayerCache("state", block_size, state)]
+    page = int(block_size * _attention_bytes(arch, kind, tp, dtype))
+    if kind == "sliding":
+        return [LayerCache("sliding", block_size, page, arch.sliding_window or 0)]
+    if kind == "chunked":
+        return [LayerCache("chunked", block_size, page, arch.attention_chunk or 0)]
+    own = LayerCache("full", block_size, page)
+    if kind == "mla" and arch.mla is not None and arch.mla.index_heads:
+        index = int(block_size * arch.mla.index_head_dim * _INDEXER_BYTES_PER_ELEMENT)
+        return [own, LayerCache("full", block_size, index)]
+    return [own]
 
 
 def _attention_bytes(arch: Architecture, kind: LayerKind, tp: int, dtype: str) -> Fraction:
