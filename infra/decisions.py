@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.compatibility import Finding, Installed, findings
 from infra.planning.advice import advice
 from infra.planning.costs import Cost, cost
 from infra.planning.models import ModelPlan, UnplannableError, plan_model
+from infra.planning.pool_problems import planned_pool_problems
 from infra.planning.pools import PoolPlan, plan_pools
+from infra.planning.support import version_findings
 from infra.settings.problems import Problem
 from infra.settings.sections import StackConfig
 
@@ -63,19 +64,13 @@ def decide(
             plans.append(plan_model(model, config, root))
         except UnplannableError as error:
             problems.extend(error.problems)
-    pools, limits = plan_pools(config, plans)
-    dates = findings(Installed(kubernetes=config.kubernetes_version), today or dt.datetime.now(dt.UTC).date())
-    ended = [_version_problem(finding) for finding in dates if finding.fatal]
-    ending = [_version_problem(finding) for finding in dates if not finding.fatal]
+    pools = plan_pools(config, plans)
+    refused, told = version_findings(config, today or dt.datetime.now(dt.UTC).date())
     return Decisions(
         models=tuple(plans),
         pools=pools,
-        cost=cost(config, plans),
-        warnings=(*ignored, *advice(config, plans, pools, token=token, api_key=api_key), *ending),
-        problems=(*problems, *limits, *ended),
+        cost=cost(config, plans, pools),
+        warnings=(*ignored, *advice(config, plans, pools, token=token, api_key=api_key), *told),
+        problems=(*problems, *planned_pool_problems(config, pools), *refused),
         cache_throughput=config.cache.throughput,
     )
-
-
-def _version_problem(finding: Finding) -> Problem:
-    return Problem(finding.subject, finding.value, finding.rule, finding.message, finding.fix)

@@ -61,6 +61,8 @@ class ClusterArgs(TypedDict):
     """Exact add-on versions by add-on name. Default: EKS's default for the Kubernetes version."""
     protect: NotRequired[bool]
     """Refuse to delete the cluster and its key, in Pulumi and (cluster) in EKS. Default false."""
+    extended_support: NotRequired[bool]
+    """Let the cluster run past the end of standard support, billed, instead of being upgraded by EKS. Default false."""
     permissions_boundary: NotRequired[str | None]
     """ARN of the policy that bounds every role made here."""
     kubeconfig_profile: NotRequired[str | None]
@@ -205,7 +207,7 @@ class Cluster(pulumi.ComponentResource):
             service_role=role,
             encryption_config_key_arn=key.arn,
             enabled_cluster_log_types=args.get("log_types", []),
-            upgrade_policy={"support_type": "STANDARD"},
+            upgrade_policy={"support_type": "EXTENDED" if args.get("extended_support") else "STANDARD"},
             deletion_protection=protect,
             skip_default_node_group=True,
             # Else pulumi-eks makes groups of its own, and Karpenter's nodes would carry the wrong one.

@@ -38,6 +38,8 @@ class CpuNodePoolArgs(TypedDict):
     """Root volume instead of the computed one."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Subnets by id instead of by discovery tag."""
+    security_group_id: NotRequired[pulumi.Input[str]]
+    """Security group of the nodes by id instead of by discovery tag."""
 
 
 class CpuNodePool(pulumi.ComponentResource):
@@ -59,6 +61,7 @@ class CpuNodePool(pulumi.ComponentResource):
                 storage=Storage(volume, instance_store=False),
                 fast_image_pull=True,
                 subnet_ids=args.get("subnet_ids"),
+                security_group_id=args.get("security_group_id"),
             ),
             parent=self,
         )

@@ -85,6 +85,8 @@ class GpuNodePoolArgs(TypedDict):
     """Use local NVMe for images and logs. Default: where a type has it."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Subnets by id instead of by discovery tag (a VPC that somebody else tags)."""
+    security_group_id: NotRequired[pulumi.Input[str]]
+    """Security group of the nodes by id instead of by discovery tag (a cluster that somebody else owns)."""
     check_offerings: NotRequired[bool]
     """Ask EC2 at preview in which of the zones it offers the types, and use only those. Default false."""
     reservations: NotRequired[list[ReservationArgs]]
@@ -165,6 +167,7 @@ class GpuNodePool(pulumi.ComponentResource):
             storage=self._storage(types),
             fast_image_pull=any(each.vcpus >= PARALLEL_PULL_VCPUS for each in types),
             subnet_ids=args.get("subnet_ids"),
+            security_group_id=args.get("security_group_id"),
             extra_security_group_ids=[self._efa_group(name).id] if efa else [],
             reservations=args.get("reservations", []),
             placement_group=placement_group,

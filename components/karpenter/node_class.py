@@ -61,6 +61,7 @@ def node_class(
     storage: Storage,
     fast_image_pull: bool,
     subnet_ids: Any = None,
+    security_group_id: Any = None,
     extra_security_group_ids: Sequence[Any] = (),
     reservations: Sequence[Mapping[str, Any]] = (),
     placement_group: Any = None,
@@ -69,7 +70,7 @@ def node_class(
 ) -> dict[str, Any]:
     """Return the manifest.
 
-    ``subnet_ids`` replaces discovery by tag, for subnets that somebody else owns and tags.
+    ``subnet_ids`` and ``security_group_id`` replace discovery by tag, for what somebody else owns and tags.
     """
     family = ami_family(ami_alias)
     discovery = {"tags": {DISCOVERY_TAG: cluster_name}}
@@ -77,7 +78,10 @@ def node_class(
         "role": node_role_name,
         "amiSelectorTerms": [{"alias": ami_alias}],
         "subnetSelectorTerms": [{"id": each} for each in subnet_ids] if subnet_ids else [discovery],
-        "securityGroupSelectorTerms": [discovery, *({"id": group} for group in extra_security_group_ids)],
+        "securityGroupSelectorTerms": [
+            discovery if security_group_id is None else {"id": security_group_id},
+            *({"id": group} for group in extra_security_group_ids),
+        ],
         "blockDeviceMappings": block_devices(family, storage),
         # One hop: pods cannot take the node's role, they have Pod Identity.
         "metadataOptions": {

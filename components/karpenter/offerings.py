@@ -6,8 +6,8 @@ import pulumi
 import pulumi_aws as aws
 
 
-class NotOfferedError(ValueError):
-    """EC2 offers none of the types in any zone of the pool."""
+class NotOfferedError(pulumi.RunError):
+    """EC2 offers none of the types in any zone of the pool; Pulumi prints the message without a traceback."""
 
 
 def usable_zones(zones: Sequence[str], offered: Sequence[str], instance_types: Sequence[str]) -> list[str]:

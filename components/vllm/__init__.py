@@ -1,5 +1,6 @@
 """Model servers: the namespace they run in, and one workload per model."""
 
+from components.vllm.drain import eviction_minutes
 from components.vllm.model import VllmModel, VllmModelArgs
 from components.vllm.namespace import API_KEY_SECRET, HUGGING_FACE_SECRET, ServingNamespace, ServingNamespaceArgs
 
@@ -10,4 +11,5 @@ __all__ = [
     "ServingNamespaceArgs",
     "VllmModel",
     "VllmModelArgs",
+    "eviction_minutes",
 ]

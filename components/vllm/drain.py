@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.cold_start import ColdStart
+
 ENDPOINT_PROPAGATION_S = 15
 """kube-proxy and load balancers go on sending for 10 to 15 s after a pod's endpoint is gone (KServe's template)."""
 EXIT_S = 30
@@ -33,6 +35,15 @@ def drain(decision: Mapping[str, Any], output_tokens: int) -> Drain:
     """Return the steps for a model, from its predicted pace and its typical answer length in tokens."""
     longest_ms = _high(decision, "ttft_ms") + LONG_REQUEST * output_tokens * _high(decision, "tpot_ms")
     return Drain(ENDPOINT_PROPAGATION_S, math.ceil(min(max(longest_ms / 1000, SHORTEST_S), LONGEST_S)))
+
+
+def eviction_minutes(decision: Mapping[str, Any], output_tokens: int, start: ColdStart) -> int:
+    """Return how long one server may hold up the drain of its node.
+
+    The disruption budget lets one server go at a time: where two nodes are drained at once, the second server waits
+    until the first one's replacement is ready, on a new node, and only then begins to leave.
+    """
+    return math.ceil((start.rollout_s + drain(decision, output_tokens).grace_period_s) / 60)
 
 
 def _high(decision: Mapping[str, Any], metric: str) -> float:

@@ -33,6 +33,8 @@ class VllmModelArgs(TypedDict):
     """Typical answer length in tokens: how long a drain may take follows from it."""
     surge: NotRequired[bool]
     """Whether a rollout may use GPUs for one more replica. Default true."""
+    efa: NotRequired[bool]
+    """Whether the pods take the EFA interfaces of their nodes: all of the pools must have them. Default false."""
     api_key_secret: NotRequired[str | None]
     """Secret whose key ``token`` callers must present. Default: none asked for."""
     client_namespaces: NotRequired[list[str]]
@@ -91,6 +93,7 @@ def _workload(args: VllmModelArgs) -> Workload:
         replicas=int(args["replicas"]),
         output_tokens=int(args["output_tokens"]),
         surge=args.get("surge", True),
+        efa=args.get("efa", False),
         api_key_secret=args.get("api_key_secret"),
         client_namespaces=tuple(args.get("client_namespaces", [])),
         metrics_namespaces=tuple(args.get("metrics_namespaces", [])),

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 from components.pods import MODELS_PATH, container_security, from_secret, pod_security
-from components.scheduling import GPU_RESOURCE, GPU_TAINT, POOL_LABEL, toleration
-from components.vllm.arguments import PORT, is_streamed, lacks_peer_access, serve_arguments
+from components.scheduling import EFA_RESOURCE, GPU_RESOURCE, GPU_TAINT, POOL_LABEL, toleration
+from components.vllm.arguments import PORT, is_streamed, serve_arguments
+from components.vllm.nccl import efa_interfaces, nccl_environment
 from components.vllm.workload import Workload
 
 HOME = "/home/vllm"
@@ -45,6 +46,7 @@ def pod_template(workload: Workload) -> dict[str, Any]:
 def _server(workload: Workload) -> dict[str, Any]:
     decision, drain = workload.decision, workload.drain
     memory = f"{math.ceil(decision['host_memory_mib'])}Mi"
+    devices = _devices(workload)
     return {
         "name": "vllm",
         "image": workload.image,
@@ -58,9 +60,9 @@ def _server(workload: Workload) -> dict[str, Any]:
             "requests": {
                 "cpu": f"{math.ceil(decision['host_cpu_millicores'])}m",
                 "memory": memory,
-                GPU_RESOURCE: str(_local_gpus(workload)),
+                **devices,
             },
-            "limits": {"memory": memory, GPU_RESOURCE: str(_local_gpus(workload))},
+            "limits": {"memory": memory, **devices},
         },
         "startupProbe": _probe(math.ceil(workload.start.startup_budget_s / PROBE_PERIOD_S)),
         "readinessProbe": _probe(3),
@@ -72,8 +74,12 @@ def _server(workload: Workload) -> dict[str, Any]:
     }
 
 
-def _local_gpus(workload: Workload) -> int:
-    return workload.decision["gpus"] // workload.decision["nodes"]
+def _devices(workload: Workload) -> dict[str, str]:
+    """Return the devices that the pod takes, which are all of its node's."""
+    devices = {GPU_RESOURCE: str(workload.decision["gpus"] // workload.decision["nodes"])}
+    if interfaces := efa_interfaces(workload.instance_types, efa=workload.efa):
+        devices[EFA_RESOURCE] = str(interfaces)
+    return devices
 
 
 def _probe(failures: int) -> dict[str, Any]:
@@ -102,9 +108,8 @@ def _environment(workload: Workload) -> list[dict[str, Any]]:
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(KEEP_ALIVE_S),
         "VLLM_MAX_N_SEQUENCES": "64",
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+        **nccl_environment(workload.decision, efa=workload.efa),
     }
-    if lacks_peer_access(workload.decision):
-        values["NCCL_P2P_DISABLE"] = "1"
     listed: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in values.items()]
     if workload.api_key_secret:
         listed.append(from_secret("VLLM_API_KEY", workload.api_key_secret))

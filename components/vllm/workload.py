@@ -29,6 +29,8 @@ class Workload:
     """Typical answer length, for the drain time."""
     surge: bool = True
     """Whether a rollout may start a new replica before an old one stops, which needs GPUs for one more."""
+    efa: bool = False
+    """Whether all of its pools have EFA: a pod that asks for EFA runs nowhere else."""
     api_key_secret: str | None = None
     """Secret whose key ``token`` callers must present; None: no authentication."""
     client_namespaces: tuple[str, ...] = ()

@@ -23,7 +23,8 @@ def advice(
     """Yield every warning. ``token`` and ``api_key`` say whether the stack has those secrets."""
     for model in config.models:
         yield from _source(model, token=token)
-    yield from _access(config.access)
+    if config.cluster.name is None:
+        yield from _access(config.access)
     if not api_key and config.access.client_namespaces:
         callers = ", ".join(config.access.client_namespaces)
         message = f"is not set: any pod in namespace {callers} may use every model"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.sizing import prices
+from components.sizing import catalog, prices
 from infra.planning.models import ModelPlan
+from infra.planning.pools import PoolPlan
 from infra.settings.rules import is_hub
 from infra.settings.sections import StackConfig
 
@@ -57,10 +58,10 @@ class Cost:
         }
 
 
-def cost(config: StackConfig, plans: Iterable[ModelPlan]) -> Cost:
+def cost(config: StackConfig, plans: Iterable[ModelPlan], pools: Iterable[PoolPlan]) -> Cost:
     """Return what the stack costs per hour, at on-demand list prices."""
     plans = tuple(plans)
-    return Cost((*_models(plans), *_platform(config), *_storage(plans)))
+    return Cost((*_models(plans), *_beside_models(pools, config.region), *_platform(config), *_storage(plans)))
 
 
 def _models(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
@@ -75,8 +76,24 @@ def _models(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
         )
 
 
+def _beside_models(pools: Iterable[PoolPlan], region: str) -> Iterator[CostLine]:
+    """Yield GPU nodes that no replica pays for: fixed ones that stand idle, and those that share their GPUs."""
+    for planned in pools:
+        pool, kind = planned.pool, planned.instance_types[0]
+        idle, most = 0, 0
+        if pool.static_nodes is not None:
+            idle = max(0, pool.static_nodes - sum(each.decision.replicas for each in planned.models))
+            most = max(0, pool.static_nodes - sum(each.decision.replicas_max for each in planned.models))
+        elif pool.sharing is not None:
+            most = planned.gpu_limit // catalog.instance_type(kind).gpu_count
+        if idle or most:
+            yield _nodes(f"Pool {pool.name} beside models: {idle} to {most} × {kind}", kind, region, (idle, most))
+
+
 def _platform(config: StackConfig) -> Iterator[CostLine]:
-    yield _fixed("EKS control plane", 1, "eks_control_plane")
+    if config.cluster.name is None:
+        yield _fixed("EKS control plane", 1, "eks_control_plane")
+        yield _system_nodes(config)
     network = config.network
     zones = len(network.availability_zones)
     gateways = {"perZone": zones, "single": 1, "none": 0}[network.nat_gateways]
@@ -88,17 +105,22 @@ def _platform(config: StackConfig) -> Iterator[CostLine]:
         yield _fixed(
             f"Interface endpoints: {len(network.interface_endpoints)} in {zones} zones", count, "interface_endpoint"
         )
-    yield _system_nodes(config)
 
 
 def _system_nodes(config: StackConfig) -> CostLine:
     nodes = config.system_nodes
     kind = nodes.instance_types[0]
     item = f"System nodes: {nodes.min} to {nodes.max} × {kind}"
-    price = prices.hourly(kind, config.region)
+    return _nodes(item, kind, config.region, (nodes.min, nodes.max))
+
+
+def _nodes(item: str, kind: str, region: str, counts: tuple[int, int]) -> CostLine:
+    """Return the line of the least and the most nodes of a type."""
+    price = prices.hourly(kind, region)
     if price is None:
         return CostLine(item, None, None, f"no list has a price for {kind}")
-    return CostLine(item, price.usd * nodes.min, price.usd * nodes.max, f"${price.usd}/h, {price.source}")
+    least, most = counts
+    return CostLine(item, price.usd * least, price.usd * most, f"${price.usd}/h, {price.source}")
 
 
 def _storage(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:

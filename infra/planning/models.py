@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from components import versions
-from components.cold_start import cold_start
+from components import daemonsets, versions
+from components.cold_start import ColdStart, cold_start
 from components.sizing import catalog
 from components.sizing.architecture import Architecture, UnknownModel, UnsupportedArchitecture, from_config, named
 from components.sizing.decision import Decision, Recommendation
+from components.sizing.host import HostOverhead
 from components.sizing.recommend import recommend
 from components.sizing.requirement import InvalidRequirementError, Requirement
 from components.sizing.types import CapacityType, Load, Objective, Profile
+from components.vllm import eviction_minutes
+from infra.settings.pool_sections import GpuPool
 from infra.settings.problems import Problem
 from infra.settings.rules import is_bucket
-from infra.settings.sections import GpuPool, Model, StackConfig
+from infra.settings.sections import Model, StackConfig
 
 SHOWN_REJECTIONS = 3
 
@@ -56,20 +59,28 @@ class ModelPlan:
 
     @property
     def surge(self) -> bool:
-        """Whether a rollout may use one replica more: not where every GPU is reserved, there is no further one."""
-        return any(way != "reserved" for pool in self.pools for way in pool.capacity)
+        """Whether a rollout may use one replica more: not where the GPUs are reserved, or nodes of a fixed number."""
+        growing = (pool for pool in self.pools if pool.static_nodes is None)
+        return any(way != "reserved" for pool in growing for way in pool.capacity)
+
+    def cold_start(self, cache: str) -> ColdStart:
+        """Return a start on the slowest network among the types; ``cache`` is the EFS throughput mode."""
+        gbps = min(catalog.instance_type(name).network_baseline_gbps for name in self.instance_types)
+        return cold_start(self.decision.checkpoint_bytes, gbps, "s3" if is_bucket(self.model.source) else cache)
+
+    def eviction_minutes(self, cache: str) -> int:
+        """Return how long one of its servers may hold up the drain of a node."""
+        return eviction_minutes(self.decision.to_json(), self.model.output_tokens, self.cold_start(cache))
 
     def to_json(self, cache: str) -> dict[str, Any]:
         """Return the decision as plain data, with its pools and cold start; ``cache`` is the EFS throughput mode."""
-        gbps = min(catalog.instance_type(name).network_baseline_gbps for name in self.instance_types)
-        source = "s3" if is_bucket(self.model.source) else cache
         outside = self.recommendation.cheaper_outside
         return {
             **self.decision.to_json(),
             "source": self.model.source,
             "revision": self.model.revision,
             "pools": [pool.name for pool in self.pools],
-            "cold_start": cold_start(self.decision.checkpoint_bytes, gbps, source).to_json(),
+            "cold_start": self.cold_start(cache).to_json(),
             "cheaper_outside": None if outside is None else _headline(outside),
         }
 
@@ -89,7 +100,8 @@ def plan_model(model: Model, config: StackConfig, root: Path) -> ModelPlan:
         UnplannableError: with every reason; with none where region or pools have problems of their own.
 
     """
-    pools = tuple(pool for pool in config.gpu_pools if pool.name in model.pools or not model.pools)
+    whole = (pool for pool in config.gpu_pools if pool.sharing is None)
+    pools = tuple(pool for pool in whole if pool.name in model.pools or not model.pools)
     unknown_region = config.region not in catalog.regions()
     broken = set(config.unread_pools) if not model.pools else set(model.pools) - {pool.name for pool in pools}
     if unknown_region or broken or not pools:
@@ -186,7 +198,12 @@ def _requirement(model: Model, arch: Architecture, pools: tuple[GpuPool, ...], c
         max_sequences=model.max_sequences,
         vllm_version=versions.VLLM_VERSION,
         loaders=("stream",) if is_bucket(model.source) else ("prefetch", "lazy"),
+        daemonsets=_daemonsets(efa=any(pool.efa for pool in pools)),
     )
+
+
+def _daemonsets(*, efa: bool) -> HostOverhead:
+    return HostOverhead(daemonsets.millicores(efa=efa), daemonsets.mebibytes(efa=efa))
 
 
 def _union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

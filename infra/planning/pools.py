@@ -1,19 +1,15 @@
 """Which types a pool launches and how many GPUs it may hold, from the models that use it."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from components import versions
-from components.karpenter import PoolFacts, ReservationArgs, pool_problems
+from components.karpenter import ReservationArgs
 from components.sizing import catalog
 from infra.planning.models import ModelPlan
-from infra.settings.problems import Problem
-from infra.settings.sections import GpuPool, Reservation, StackConfig
-
-REPORTED_ELSEWHERE = {"instance-types", "capacity"}
-"""Rules that the reader of the settings and the planner report already, with more to say."""
+from infra.settings.pool_sections import GpuPool, Reservation
+from infra.settings.sections import StackConfig
 
 
 @dataclass(frozen=True)
@@ -21,54 +17,45 @@ class PoolPlan:
     """One GPU pool as it is deployed."""
 
     pool: GpuPool
-    models: tuple[str, ...]
+    models: tuple[ModelPlan, ...]
+    """Empty for a pool that shares its GPUs: pods of others use it."""
     instance_types: tuple[str, ...]
     """What its models were planned on, and their alternates, of the pool's families only."""
     zones: tuple[str, ...]
     gpu_limit: int
+    grace_minutes: int | None
+    """How long a node may take to drain: the slowest of its models. None: no model decides."""
+
+    def replica_gpus(self, member: ModelPlan) -> int:
+        """Return the GPUs of the largest node that one replica of a model may take in the pool."""
+        return max(catalog.instance_type(name).gpu_count for name in _types(member, self.pool))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for the plan."""
+        pool = self.pool
         return {
-            "name": self.pool.name,
-            "capacity": list(self.pool.capacity),
-            "families": list(self.pool.families),
+            "name": pool.name,
+            "capacity": list(pool.capacity),
+            "families": list(pool.families),
             "instance_types": list(self.instance_types),
             "gpu_limit": self.gpu_limit,
             "zones": list(self.zones),
-            "models": list(self.models),
+            "zones_basis": f"offers of {catalog.offerings_date()}, as shipped; a preview asks EC2 instead",
+            "models": [member.model.name for member in self.models],
+            "ami_alias": pool.alias,
+            "static_nodes": pool.static_nodes,
+            "efa": pool.efa,
+            "placement_group": pool.placement_group,
+            "sharing": pool.sharing and pool.sharing.way,
+            "termination_grace_minutes": self.grace_minutes,
         }
 
 
-def plan_pools(config: StackConfig, plans: Iterable[ModelPlan]) -> tuple[tuple[PoolPlan, ...], tuple[Problem, ...]]:
-    """Return the pools that models use, and what is wrong with any pool."""
-    planned: list[PoolPlan] = []
-    problems: list[Problem] = []
-    for pool in config.gpu_pools:
-        members = [plan for plan in plans if pool in plan.pools]
-        built = _plan(pool, members, config) if members else None
-        if built is not None:
-            planned.append(built)
-            problems.extend(_limit_problems(built, members))
-        problems.extend(_pool_problems(pool, built, config))
-    return tuple(planned), tuple(problems)
-
-
-def _pool_problems(pool: GpuPool, built: PoolPlan | None, config: StackConfig) -> Iterator[Problem]:
-    """Yield what Karpenter's own rules find; a pool without a plan is checked as far as its settings go."""
-    facts = PoolFacts(
-        instance_types=built.instance_types if built else (),
-        capacity=pool.capacity,
-        gpu_limit=built.gpu_limit if built else 0,
-        zones=pool.zones or config.network.availability_zones,
-        ami_alias=versions.AL2023_AMI,
-        reservations=[reservation(each) for each in pool.reservations],
-        capacity_block=pool.capacity_block,
-        maintenance_windows=[dataclasses.asdict(window) for window in pool.maintenance_windows],
-    )
-    for found in pool_problems(facts):
-        if found.rule not in REPORTED_ELSEWHERE:
-            yield Problem(f"{pool.path}.{found.path}", found.value, found.rule, found.message, found.fix)
+def plan_pools(config: StackConfig, plans: Iterable[ModelPlan]) -> tuple[PoolPlan, ...]:
+    """Return the pools that are deployed: those that models use, and those that share their GPUs."""
+    plans = tuple(plans)
+    planned = (_plan(pool, plans, config) for pool in config.gpu_pools)
+    return tuple(each for each in planned if each is not None)
 
 
 def reservation(settings: Reservation) -> ReservationArgs:
@@ -77,40 +64,45 @@ def reservation(settings: Reservation) -> ReservationArgs:
     return cast("ReservationArgs", given)
 
 
-def _plan(pool: GpuPool, members: list[ModelPlan], config: StackConfig) -> PoolPlan:
-    types = dict.fromkeys(name for member in members for name in _types(member, pool))
-    computed = sum(_replica_gpus(member, pool) * member.model.replicas.max for member in members)
+def _plan(pool: GpuPool, plans: tuple[ModelPlan, ...], config: StackConfig) -> PoolPlan | None:
+    """Return a pool as it is deployed; None where nothing uses it."""
+    members = tuple(plan for plan in plans if pool in plan.pools)
+    if pool.sharing is not None:
+        known = {each.name for each in catalog.instance_types()}
+        types = tuple(name for name in pool.sharing.instance_types if name in known)
+    else:
+        types = tuple(dict.fromkeys(name for member in members for name in _types(member, pool)))
+    if not types:
+        return None
+    zones = pool.zones or config.network.availability_zones
+    known_region = config.region in catalog.regions()
+    offered = {zone for name in types for zone in catalog.offered_zones(config.region, name)} if known_region else zones
+    minutes = [member.eviction_minutes(config.cache.throughput) for member in members]
+    planned = PoolPlan(
+        pool=pool,
+        models=members,
+        instance_types=types,
+        zones=tuple(zone for zone in zones if zone in offered) or zones,
+        gpu_limit=0,
+        grace_minutes=max(minutes, default=None),
+    )
+    return dataclasses.replace(planned, gpu_limit=_gpu_limit(planned))
+
+
+def _gpu_limit(planned: PoolPlan) -> int:
+    largest = max(catalog.instance_type(name).gpu_count for name in planned.instance_types)
+    pool = planned.pool
+    if pool.static_nodes is not None:
+        return pool.static_nodes * largest
+    if pool.sharing is not None:
+        return pool.gpu_limit or 0
+    computed = sum(planned.replica_gpus(member) * member.model.replicas.max for member in planned.models)
     # Karpenter counts the GPUs of launched nodes, not what pods ask: without room for one more of the largest, a
     # rollout, or one node taken by the wrong pod, leaves the largest model pending for ever (seen with 1.14.0 on
     # 2026-11-21, in 2 of 6 runs).
-    limit = computed + max(catalog.instance_type(name).gpu_count for name in types)
-    return PoolPlan(
-        pool=pool,
-        models=tuple(member.model.name for member in members),
-        instance_types=tuple(types),
-        zones=pool.zones or config.network.availability_zones,
-        gpu_limit=limit if pool.gpu_limit is None else min(limit, pool.gpu_limit),
-    )
+    limit = computed + largest
+    return limit if pool.gpu_limit is None else min(limit, pool.gpu_limit)
 
 
 def _types(member: ModelPlan, pool: GpuPool) -> list[str]:
     return [name for name in member.instance_types if catalog.instance_type(name).family in pool.families]
-
-
-def _replica_gpus(member: ModelPlan, pool: GpuPool) -> int:
-    """Return the GPUs of the largest node that one replica may take in the pool."""
-    return max(catalog.instance_type(name).gpu_count for name in _types(member, pool))
-
-
-def _limit_problems(built: PoolPlan, members: list[ModelPlan]) -> list[Problem]:
-    """Refuse a cap below what runs from the start."""
-    cap = built.pool.gpu_limit
-    largest = max(catalog.instance_type(name).gpu_count for name in built.instance_types)
-    if cap is None or cap < largest:
-        return []  # less than one node is a rule of every pool's
-    running = sum(_replica_gpus(member, built.pool) * member.decision.replicas for member in members)
-    path = f"{built.pool.path}.gpuLimit"
-    if cap < running:
-        message = f"is less than the {running} GPUs that {', '.join(built.models)} run on from the start"
-        return [Problem(path, cap, "limit", message, f"at least {running}, or remove it")]
-    return []

@@ -23,6 +23,15 @@ revision = matches(r"[\w][\w./-]{0,99}")
 RESERVATION = "a capacity reservation id such as cr-0123456789abcdef0"
 reservation = matches(r"cr-[0-9a-f]{8,17}")
 
+CLUSTER_NAME = "the cluster's name: letters, digits, dashes and underscores, at most 100 characters"
+cluster_name = matches(r"[0-9A-Za-z][\w-]{0,99}")
+
+AMI_ALIAS = "family@version, such as al2023@v20260724 or bottlerocket@v1.57.0"
+ami_alias = matches(r"(al2023@v\d{8}|bottlerocket@v\d+\.\d+\.\d+|(al2023|bottlerocket)@latest)")
+
+REASON = "a sentence of at least ten characters that says why, and until when"
+reason = matches(r"(?s).{10,500}")
+
 ACCOUNT = "an account id of twelve digits, in quotes"
 account = matches(r"\d{12}")
 

@@ -8,18 +8,11 @@ from components import versions
 from components.scheduling import CPU_POOL, SYSTEM_POOL
 from components.sizing import catalog
 from infra.settings import checks
+from infra.settings.cluster_rules import cluster_rules
+from infra.settings.pool_rules import pool_rules
+from infra.settings.pool_sections import CAPACITY_TYPES, GpuPool
 from infra.settings.problems import Problem, listed, nearest
-from infra.settings.sections import (
-    CAPACITY_TYPES,
-    ENDPOINTS,
-    Access,
-    Cache,
-    GpuPool,
-    Model,
-    Network,
-    StackConfig,
-    SystemNodes,
-)
+from infra.settings.sections import ENDPOINTS, Access, Cache, Model, Network, StackConfig, SystemNodes
 
 RESERVED_POOLS = {
     SYSTEM_POOL: "the nodes that carry the controllers",
@@ -44,14 +37,16 @@ def rule_problems(config: StackConfig) -> Iterator[Problem]:
     yield from _system_nodes(config.system_nodes)
     yield from _labels(config)
     yield from _cache(config.cache)
+    yield from cluster_rules(config)
     yield from _unique("gpuPools", config.gpu_pools)
     for pool in config.gpu_pools:
         yield from _reserved(f"{pool.path}.name", pool.name, RESERVED_POOLS)
-        yield from _pool(pool, config.network)
+        yield from pool_rules(pool, config.network)
     yield from _unique("models", config.models)
     for model in config.models:
         yield from _reserved(f"{model.path}.name", model.name, RESERVED_MODELS)
         yield from _model(model, {*(pool.name for pool in config.gpu_pools), *config.unread_pools})
+        yield from _whole_gpus(model, config)
 
 
 def _above(path: str, value: float, other: str, limit: float) -> Problem:
@@ -202,48 +197,6 @@ def _unique(key: str, entries: Iterable[Model | GpuPool]) -> Iterator[Problem]:
         seen.add(entry.name)
 
 
-def _pool(pool: GpuPool, network: Network) -> Iterator[Problem]:
-    families = catalog.families()
-    if not pool.families:
-        message = "is empty: no instance type could be launched"
-        yield Problem(f"{pool.path}.families", [], "required", message, "name at least one, for example g5")
-    for index, family in enumerate(pool.families):
-        if family not in families:
-            path = f"{pool.path}.families[{index}]"
-            yield Problem(path, family, "choice", "is no GPU instance family", nearest(family, families))
-        else:
-            yield from _family(family, f"{pool.path}.families[{index}]")
-    yield from _capacity(pool)
-    for index, zone in enumerate(pool.zones):
-        if network.availability_zones and zone not in network.availability_zones:
-            yield Problem(
-                f"{pool.path}.zones[{index}]",
-                zone,
-                "zone",
-                "is not among network.availabilityZones, so it has no subnet",
-                f"use {listed(network.availability_zones)}, or add it there",
-            )
-
-
-def _family(family: str, path: str) -> Iterator[Problem]:
-    """Yield a problem where serving can use no type of the family at all."""
-    types = [kind for kind in catalog.instance_types() if kind.family == family]
-    reasons = dict.fromkeys(kind.excluded.text for kind in types if kind.excluded)
-    if all(kind.excluded for kind in types):
-        message = f"has no instance type that can serve: {'; '.join(reasons)}"
-        yield Problem(path, family, "capability", message, "use another family, for example g5, g6e or p5")
-
-
-def _capacity(pool: GpuPool) -> Iterator[Problem]:
-    for index, capacity in enumerate(pool.capacity):
-        if capacity not in CAPACITY_TYPES:
-            path = f"{pool.path}.capacity[{index}]"
-            yield Problem(path, capacity, "choice", "is no way to buy capacity", nearest(capacity, CAPACITY_TYPES))
-    if not pool.capacity:
-        fix = f"name at least one of {listed(CAPACITY_TYPES)}"
-        yield Problem(f"{pool.path}.capacity", [], "required", "is empty: nothing could be bought", fix)
-
-
 def _model(model: Model, pools: set[str]) -> Iterator[Problem]:
     for index, pool in enumerate(model.pools):
         if pools and pool not in pools:
@@ -273,6 +226,19 @@ def _model(model: Model, pools: set[str]) -> Iterator[Problem]:
             f"{model.source} is in no catalogue, so nothing is known of its layers",
             "save its config.json beside Pulumi.yaml and name the file here",
         )
+
+
+def _whole_gpus(model: Model, config: StackConfig) -> Iterator[Problem]:
+    """Yield pools of a model whose nodes offer no whole GPU."""
+    shared = {pool.name for pool in config.gpu_pools if pool.sharing}
+    message = "shares its GPUs, and a model is sized for whole ones"
+    for index, pool in enumerate(model.pools):
+        if pool in shared:
+            fix = "use a pool without sharing, or take sharing off this one"
+            yield Problem(f"{model.path}.pools[{index}]", pool, "sharing", message, fix)
+    if shared and not model.pools and not config.unread_pools and len(shared) == len(config.gpu_pools):
+        fix = "add a pool without sharing"
+        yield Problem(f"{model.path}.pools", None, "sharing", f"every pool {message}", fix)
 
 
 def is_bucket(source: str) -> bool:

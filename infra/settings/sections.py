@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from components import versions
 from components.sizing.quantization import PRECISIONS
 from infra.settings import checks
+from infra.settings.pool_sections import GpuPool
 from infra.settings.schema import setting
 
-CAPACITY_TYPES = ("reserved", "on-demand", "spot")
 ENDPOINTS = ("ecr.api", "ecr.dkr", "sts", "ec2", "eks", "eks-auth", "logs", "sqs", "ssm", "elasticfilesystem")
 
 
@@ -48,6 +48,25 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """An existing EKS cluster instead of one of the stack's own: then only platform and models are deployed.
+
+    It lives in the existing VPC of `network`, has API authentication, the add-ons eks-pod-identity-agent and
+    aws-efs-csi-driver, and two nodes labelled `llm-serving/pool: system`.
+    """
+
+    name: str | None = setting(
+        "Name of the cluster. It is read, never changed and never deleted. Unset: the stack makes its own.",
+        default=None,
+        check=checks.cluster_name,
+        shape=checks.CLUSTER_NAME,
+    )
+    node_needs_cni_policy: bool = setting(
+        "Its network plugin has no role of its own, so that nodes must carry AmazonEKS_CNI_Policy.", default=False
+    )
+
+
+@dataclass(frozen=True)
 class Access:
     """Who may reach what."""
 
@@ -59,6 +78,16 @@ class Access:
         "Networks from which the cluster's public endpoint answers. Empty: private only, and `pulumi up` must run "
         "inside the VPC.",
         default=(),
+    )
+    kubeconfig_profile: str | None = setting(
+        "AWS profile that the program signs in to the cluster with. Unset: the credentials of the environment.",
+        default=None,
+    )
+    kubeconfig_role_arn: str | None = setting(
+        "IAM role that the program takes to sign in to the cluster.",
+        default=None,
+        check=checks.iam_arn,
+        shape=checks.ARN,
     )
     client_namespaces: tuple[str, ...] = setting("Namespaces whose pods may call the models.", default=("gateway",))
     metrics_namespaces: tuple[str, ...] = setting(
@@ -74,65 +103,6 @@ class SystemNodes:
     min: int = setting("Fewest nodes; two survive the loss of one.", default=2, minimum=2, maximum=20)
     max: int = setting("Most nodes.", default=4, minimum=2, maximum=20)
     disk_gib: int = setting("Root volume in GiB.", default=50, minimum=20, maximum=1000)
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """Capacity that is already paid for. Exactly one of the two."""
-
-    id: str | None = setting(
-        "Reservation or Capacity Block by id.", default=None, check=checks.reservation, shape=checks.RESERVATION
-    )
-    tags: Mapping[str, str] = setting("Reservations that carry all of these tags.", default={})
-    owner_id: str | None = setting(
-        "Account that shares them, where that is not this one; only with `tags`.",
-        default=None,
-        check=checks.account,
-        shape=checks.ACCOUNT,
-    )
-    zone: str | None = setting("Zone of the reservation, to refuse one where the pool has no subnet.", default=None)
-
-
-@dataclass(frozen=True)
-class MaintenanceWindow:
-    """Hours in which nodes that drifted (new AMI, changed disk) may be replaced, one at a time."""
-
-    days: tuple[str, ...] = setting("Days: sun, mon, tue, wed, thu, fri, sat.", example="[sat, sun]")
-    start_utc: str = setting("Start as HH:MM in UTC; Karpenter knows no time zones.", example='"02:00"')
-    hours: int = setting("Length in hours.", minimum=1, maximum=24, example="4")
-
-
-@dataclass(frozen=True)
-class GpuPool:
-    """GPU nodes that Karpenter may launch. Which types of the families, and how many, follows from the models."""
-
-    name: str = setting("Name; models choose pools by it.", check=checks.dns_label, shape=checks.DNS_LABEL)
-    families: tuple[str, ...] = setting("Instance families that may be considered.", example="[g5]")
-    capacity: tuple[str, ...] = setting(
-        f"Ways to buy, in order of preference: {', '.join(CAPACITY_TYPES)}.", default=("on-demand",)
-    )
-    reservations: tuple[Reservation, ...] = setting("What `reserved` may use.", default=())
-    gpu_limit: int | None = setting(
-        "Most GPUs of this pool; caps the limit that follows from the replicas.", default=None, minimum=1
-    )
-    zones: tuple[str, ...] = setting("Zones of this pool. Empty: all of `network.availabilityZones`.", default=())
-    capacity_block: bool = setting(
-        "The reservations are Capacity Blocks, which end by themselves: nodes do not expire before.", default=False
-    )
-    maintenance_windows: tuple[MaintenanceWindow, ...] = setting(
-        "When drifted nodes may be replaced. Empty: never; serving nodes then keep their AMI until they are empty.",
-        default=(),
-    )
-    consolidate_after_minutes: int = setting(
-        "How long an empty node is kept: shorter than a cold start throws warm nodes away.",
-        default=15,
-        minimum=1,
-        maximum=1440,
-    )
-    volume_gib: int | None = setting(
-        "Root volume in GiB. Unset: computed from image, logs and local disks.", default=None, minimum=50, maximum=16000
-    )
-    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -253,6 +223,14 @@ class StackConfig:
     kubernetes_version: str = setting(
         "Minor version of the EKS control plane.", default=versions.KUBERNETES, check=checks.minor, shape=checks.MINOR
     )
+    kubernetes_support_override: str | None = setting(
+        "Why the cluster may run past the end of standard support: the reason is kept in the plan, and EKS bills "
+        "extended support. Unset: such a version is refused.",
+        default=None,
+        check=checks.reason,
+        shape=checks.REASON,
+    )
+    cluster: Cluster = setting("An existing cluster to deploy into.", default=Cluster())
     access: Access = setting("Who may reach the cluster and the models.", default=Access())
     system_nodes: SystemNodes = setting("Nodes for the controllers.", default=SystemNodes())
     cache: Cache = setting("The file system for weights.", default=Cache())
@@ -269,6 +247,11 @@ class StackConfig:
     tags: Mapping[str, str] = setting("Tags on every AWS resource, beside project and stack.", default={})
     protect: bool = setting(
         "Refuse to delete what holds state (cluster, keys, file system) until this is false.", default=False
+    )
+    allow_latest_ami: bool = setting(
+        "Accept `latest` as `amiAlias`: every AMI release then replaces the nodes. For development, not with "
+        "`protect`.",
+        default=False,
     )
     region: str = ""
     """Comes from ``aws:region``."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.settings.parse import BAD, section, typed
+from infra.settings.pool_sections import GpuPool
 from infra.settings.problems import Problem, nearest
 from infra.settings.rules import rule_problems
 from infra.settings.schema import settings_of
-from infra.settings.sections import GpuPool, Model, Network, StackConfig
+from infra.settings.sections import Model, Network, StackConfig
 
 
 def parse_stack(values: Mapping[str, Any], region: str) -> tuple[StackConfig, tuple[Problem, ...]]:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from infra.settings.checks import is_graviton
+from infra.settings.pool_sections import CAPACITY_TYPES, GpuPool
 from infra.settings.problems import Problem, listed
 from infra.settings.schema import Setting, camel, kind_of, settings_of
-from infra.settings.sections import CAPACITY_TYPES, GpuPool, Model, Replicas, Slo, StackConfig
+from infra.settings.sections import Model, Replicas, Slo, StackConfig
 from infra.settings.stack import parse_stack
 from tests.infra.stacks import REGION, VALID, changed, parsed, problems_of
 
