@@ -16,6 +16,18 @@ _NOT_MODELLED = {
     "--enable-dbo": "dual batch overlap doubles activations, which is not counted",
     "--kv-cache-dtype-skip-layers": "layers that keep 16-bit KV are counted in the KV dtype",
     "--hf-overrides": "overrides of the model's configuration are not applied",
+    "--limit-mm-per-prompt": "the image tower is counted as without it",
+    "--language-model-only": "the image tower is still counted",
+    "--skip-mm-profiling": "the image tower's peak is still counted",
+    "--mm-encoder-tp-mode": "the image tower is counted as without it",
+    "--compilation-config": "only its cudagraph_mode is applied",
+    "--enable-eplb": "redundant experts are not counted",
+    "--mamba-cache-dtype": "recurrent states are counted in the dtype of the model's configuration",
+    "--mamba-ssm-cache-dtype": "recurrent states are counted in the dtype of the model's configuration",
+    "--mamba-block-size": "recurrent states are counted at the default block size",
+    "--attention-backend": "a backend's own block size is not applied",
+    "--kv-sharing-fast-prefill": "its buffers are not counted",
+    "--kv-transfer-config": "a connector's buffers are not counted",
 }
 _DEFAULTS = "default of that vLLM release on that GPU (vllm/engine/arg_utils.py:2973-3006 in 0.33.0)"
 

@@ -5,6 +5,7 @@ rule. Releases are compared by their minor number: 0.28.1rc1 counts as 0.28.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -104,7 +105,7 @@ def resolve(
         gpu_memory_utilization=options.gpu_memory_utilization or default_utilization(minor),
         block_size=options.block_size or (64 if arch.mla is not None else 16),
         in_flight_tokens=_concurrent_batches(options, runner, parallelism.pp, minor) * max_tokens,
-        graph_captures=0 if options.enforce_eager else graph_captures(options, max_num_seqs, gpu.compute_capability),
+        graph_captures=graph_captures(options, max_num_seqs, gpu.compute_capability),
         context_parallel=int(options.extra.get("--decode-context-parallel-size", 1)),
         hybrid_kv_cache=options.hybrid_kv_cache and minor >= _V1_ENGINE_SINCE,
         mamba_blocks=_mamba_blocks(options, arch, minor),
@@ -141,6 +142,8 @@ def graph_captures(options: EngineOptions, max_num_seqs: int, compute_capability
     The largest one that vLLM captures is twice the sequences, 512 at most (1024 on sm_100); decoding needs no more
     than ``max_num_seqs`` of it.
     """
+    if not _captures_graphs(options):
+        return 0
     most = 1024 if compute_capability in (100, 103) else 512
     largest = min(options.extra.get("--max-cudagraph-capture-size", most), max_num_seqs, most)
     explicit = options.extra.get("--cudagraph-capture-sizes")
@@ -149,6 +152,15 @@ def graph_captures(options: EngineOptions, max_num_seqs: int, compute_capability
     if largest < 8:
         return (0, 1, 2, 2, 3)[min(largest, 4)]
     return 3 + min(largest, 255) // 8 + max(0, largest - 240) // 16
+
+
+def _captures_graphs(options: EngineOptions) -> bool:
+    """Optimization level 0 and the CUDA graph mode ``NONE`` do what ``--enforce-eager`` does (config/vllm.py)."""
+    config = options.extra.get("--compilation-config")
+    stated = config.get("cudagraph_mode", "") if isinstance(config, Mapping) else ""
+    mode = str(options.extra.get("--compilation-config.cudagraph_mode", stated)).upper()
+    level = str(options.extra.get("--optimization-level", ""))
+    return not options.enforce_eager and level != "0" and mode not in {"NONE", "0"}
 
 
 def stage_layers(layers: int, pp: int) -> tuple[range, ...]:

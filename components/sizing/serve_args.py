@@ -109,7 +109,7 @@ class _Reader:
         option = written.replace("_", "-") if written.startswith("--") else written
         option, dot, _ = option.partition(".")
         if re.fullmatch(r"-O\d", option):
-            option, inline = "--optimization-level", option[1:]
+            option, inline = "--optimization-level", option[2:]
         name, positive = self._resolve(option, written)
         entry = registry()["flags"][name]
         if entry.get("switch"):
@@ -199,6 +199,8 @@ def _converted(name: str, entry: Mapping[str, Any], text: str) -> Any:
                 return int(text)
             case "float":
                 return _finite(text)
+            case "json":
+                return _json(text)
             case "human_readable_int":
                 return human_readable_int(text)
             case "human_readable_int_or_auto":
@@ -206,10 +208,18 @@ def _converted(name: str, entry: Mapping[str, Any], text: str) -> Any:
             case _:
                 return text
     except ValueError as error:
-        kinds = {"int": "a whole number", "float": "a number"}
+        kinds = {"int": "a whole number", "float": "a number", "json": "JSON"}
         reason = f"{text!r} is not {kinds[entry['type']]}" if entry["type"] in kinds else str(error)
         msg = f"{name}: {reason}"
         raise BadArgumentError(msg) from error
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
 
 
 def _finite(text: str) -> float:

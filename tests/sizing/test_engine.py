@@ -195,3 +195,20 @@ def test_auto_is_what_the_checkpoint_asks_of_the_kv_cache(section: dict[str, obj
     assert kv_cache_dtype(EngineOptions(), quant) == asked
     assert kv_cache_dtype(EngineOptions(vllm_version="0.13.0"), quant) == "auto"
     assert kv_cache_dtype(EngineOptions(kv_cache_dtype="bfloat16"), quant) == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("extra", "captures"),
+    [
+        ({"--optimization-level": "0"}, 0),
+        ({"--compilation-config": {"cudagraph_mode": "NONE"}}, 0),
+        ({"--compilation-config.cudagraph_mode": "none"}, 0),
+        ({"--optimization-level": "2"}, 51),
+        ({"--compilation-config": {"cudagraph_mode": "PIECEWISE"}}, 51),
+        ({"--compilation-config": {"mode": 3}}, 51),
+    ],
+    ids=str,
+)
+def test_every_way_to_switch_graphs_off(extra: dict[str, object], captures: int) -> None:
+    """Prevents memory for graphs that the user's own command does not capture."""
+    assert graph_captures(EngineOptions(extra=extra), 1024, 90) == captures

@@ -93,7 +93,7 @@ def build(
     expert_flops = traffic.moe_layers * traffic.experts_per_token * traffic.expert_flops_per_token
     head_flops = 2.0 * arch.vocab * arch.hidden
     launches = kernel_count(arch, quant, gpu) / stages
-    kernel_s = scalar.kernel_s + (scalar.eager_kernel_s if options.enforce_eager else 0.0)
+    kernel_s = scalar.kernel_s + (0.0 if resolved.graph_captures else scalar.eager_kernel_s)
     asynchronous = options.extra.get("--async-scheduling", resolved.release >= _ASYNC_SCHEDULING_SINCE)
     return Replica(
         pp=stages,
