@@ -21,7 +21,7 @@ from offline.target import Refused, add_target, deploy_target, target_file
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command; return its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)
@@ -46,26 +46,25 @@ def main(arguments: list[str] | None = None) -> int:
 def rehearse(
     bundle: Bundle, servers: Toolchain, steps: list[stages.Step], reservations: tuple[Reservation, ...] = ()
 ) -> Report:
-    """Starts a control plane, rehearses a stack on it with these steps, and ends it."""
+    """Start a control plane, rehearse a stack on it with these steps, and end it."""
     began = time.monotonic()
     assumed = () if reservations else assumed_reservations(bundle)
     notes = tuple(f"assumed: {r.count} × {r.instance_type} reserved in {r.zone}" for r in assumed)
     with ControlPlane(servers.servers) as plane, Simulation(plane, servers, bundle, *reservations, *assumed) as run:
         started = time.monotonic() - began
         done = [stages.first(run), *(stages.perform(run, step) for step in steps)]
-        report = Report(
+        return Report(
             stack=bundle.stack, versions=dict(servers.built), notes=servers.notes + notes,
             left_out=tuple(run.left_out), stages=tuple(done),
             times={"control plane": plane.started_in_s, "ready": started, "total": time.monotonic() - began},
             memory_mib=plane.group.memory_mib(),
         )  # fmt: skip
-    return report
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m offline.rehearsal",
-        description="Apply a stack to a real API server, scheduler and Karpenter; exit 1 on any difference to the plan.",
+        description="Apply a stack to a real API server and Karpenter; exit 1 on any difference from the plan.",
     )
     add_target(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
@@ -87,8 +86,8 @@ def _reservation(text: str) -> Reservation:
     return Reservation(parts[0], parts[1], int(parts[2]), tags, block="block" in parts[3:])
 
 
-def _leave(number: int, frame: object) -> None:
-    """Ends through the context managers, which end the servers."""
+def _leave(number: int, _frame: object) -> None:
+    """End through the context managers, which end the servers."""
     raise SystemExit(128 + number)
 
 

@@ -44,7 +44,7 @@ class Toolchain:
 
 
 def built_versions() -> dict[str, str]:
-    """The versions that modules/ pins, without the leading v, by folder name."""
+    """Return the versions that modules/ pins, without the leading v, by folder name."""
     found = {}
     for folder, module in _MODULE_OF.items():
         text = (MODULES / folder / "go.mod").read_text()
@@ -56,7 +56,7 @@ def built_versions() -> dict[str, str]:
 
 
 def differences(built: Mapping[str, str]) -> tuple[str, ...]:
-    """What the rehearsal runs other than components/versions.py says, as sentences."""
+    """Return what the rehearsal runs other than components/versions.py says, as sentences."""
     notes = []
     wanted = versions.KARPENTER.version
     if built["karpenter"] != wanted:
@@ -76,7 +76,7 @@ def cache_folder() -> Path:
 
 
 def toolchain() -> Toolchain:
-    """The servers, built on first use (a quarter of an hour on two cores, progress on stderr).
+    """Return the servers, built on first use (a quarter of an hour on two cores, progress on stderr).
 
     Raises ToolchainMissingError without REHEARSAL_BIN, without a finished build and without Go.
     """
@@ -112,7 +112,8 @@ def _crds_beside(folder: Path) -> Path | None:
 def _build(folder: Path, built: Mapping[str, str]) -> None:
     go = shutil.which("go")
     if go is None:
-        needed = max(re.findall(r"^go (\S+)$", (MODULES / m / "go.mod").read_text(), re.M)[0] for m in _MODULE_OF)
+        texts = [(MODULES / name / "go.mod").read_text() for name in _MODULE_OF]
+        needed = max(re.findall(r"^go (\S+)$", text, re.MULTILINE)[0] for text in texts)
         raise ToolchainMissingError(
             f"The rehearsal builds Kubernetes and Karpenter once and found no Go. Install Go {needed} or newer "
             "(https://go.dev/dl/), or set REHEARSAL_BIN to a folder that holds " + ", ".join(SERVERS) + "."
@@ -157,7 +158,7 @@ def _module_folder(go: str) -> Path:
 
 
 def _run(go: str, module: str, *arguments: str) -> str:
-    """Runs go in one module folder; what it downloads shows on stderr."""
+    """Run go in one module folder; what it downloads shows on stderr."""
     done = subprocess.run(  # noqa: S603 - our own arguments, no shell
         [go, *arguments], cwd=MODULES / module, stdout=subprocess.PIPE, text=True, check=False
     )

@@ -57,7 +57,7 @@ class Bundle:
     stack: str
     account: Account
     batches: tuple[tuple[Obj | Release, ...], ...]
-    """What is applied, first to last; what stands in one batch needs nothing of the same batch. Deletion goes backwards."""
+    """What is applied, first to last; nothing needs anything of its own batch. Deletion goes backwards."""
     addons: tuple[Addon, ...]
     node_groups: tuple[NodeGroup, ...]
     models: tuple[Mapping[str, Any], ...]
@@ -79,12 +79,12 @@ class Bundle:
         return tuple(sorted({subnet.zone for subnet in self.account.subnets}))
 
     def of_kind(self, kind: str) -> list[Obj]:
-        """The objects of a kind."""
+        """Return the objects of a kind."""
         return [o for o in self.objects if o["kind"] == kind]
 
 
 def from_deployment(deployment: Deployment) -> Bundle:
-    """The bundle of a recorded run (not a preview)."""
+    """Return the bundle of a recorded run (not a preview)."""
     batches = tuple(
         tuple(item for item in map(_item, batch) if item is not None)
         for batch in reversed(destroy_batches(deployment))
@@ -130,7 +130,7 @@ def _node_groups(deployment: Deployment) -> Iterable[NodeGroup]:
 
 
 def _account(deployment: Deployment, classes: list[Obj]) -> Account:
-    """What exists in the account. An existing network or role, which the program only names, exists as named."""
+    """Return what exists in the account. An existing network or role, which the program only names, exists as named."""
     clusters = [revealed(r.inputs) for r in deployment.of_type("eks:index:Cluster")]
     releases = [r for r in map(_item, deployment.of_type(RELEASE)) if isinstance(r, Release)]
     settings = next((r.values.get("settings", {}) for r in releases if r.chart == versions.KARPENTER.name), {})

@@ -5,14 +5,14 @@ import json
 import logging
 import os
 import re
-import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import boto3
+import requests
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
 
@@ -57,7 +57,7 @@ class Cloud:
         self.account, self.market = account, market
         self._queue_url = ""
 
-    def __enter__(self) -> "Cloud":
+    def __enter__(self) -> Self:
         os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -69,8 +69,7 @@ class Cloud:
             opening.callback(server.stop)
             host, port = server.get_host_and_port()
             self.url = f"http://{host}:{port}"
-            reset = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")
-            urllib.request.urlopen(reset, timeout=30).close()
+            requests.post(f"{self.url}/moto-api/reset", timeout=30).raise_for_status()
             self._seed()
             self._open = opening.pop_all()
         return self
@@ -87,7 +86,7 @@ class Cloud:
         }  # fmt: skip
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this cloud."""
+        """Return a boto3 client of this cloud."""
         return boto3.client(
             service, region_name=self.account.region, endpoint_url=self.url, aws_access_key_id="testing",
             aws_secret_access_key="testing",  # noqa: S106 - moto takes any
@@ -101,14 +100,14 @@ class Cloud:
         event = {
             "version": "0", "id": instance_id, "detail-type": "EC2 Spot Instance Interruption Warning",
             "source": "aws.ec2", "account": ACCOUNT, "region": region,
-            "time": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "time": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "resources": [f"arn:aws:ec2:{region}::instance/{instance_id}"],
             "detail": {"instance-id": instance_id, "instance-action": "terminate"},
         }  # fmt: skip
         self.client("sqs").send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(event))
 
     def reclaim(self, instance_ids: list[str]) -> None:
-        """Ends instances, as EC2 does when the two minutes of a warning are over."""
+        """End instances, as EC2 does when the two minutes of a warning are over."""
         self.client("ec2").terminate_instances(InstanceIds=instance_ids)
 
     def _seed(self) -> None:
@@ -141,7 +140,7 @@ class Cloud:
         return self.market.backend.subnets[zone]
 
     def _named(self, store: dict[str, Any], made: str, wanted: Tagged) -> str:
-        """Gives a made object the tags and, where a selector names it by id, the id that the program expects."""
+        """Give a made object the tags and, where a selector names it by id, the id that the program expects."""
         identity = made
         if wanted.id:
             entry = store.pop(made)
@@ -164,14 +163,14 @@ class Cloud:
         return image.id
 
     def _publish(self, alias: str) -> None:
-        """The SSM parameters below which Karpenter looks an alias up (pkg/providers/amifamily of its AWS provider)."""
-        store = ssm_backends[ACCOUNT][self.account.region]._parameters
+        """Write the SSM parameters from which Karpenter resolves an alias (its pkg/providers/amifamily)."""
+        store: Any = ssm_backends[ACCOUNT][self.account.region]._parameters  # noqa: SLF001 - moto refuses AWS's own paths
         for path, (name, architecture) in _parameters(alias, self.account.kubernetes).items():
             if path not in store:
                 store[path].append(Parameter(
                     account_id=ACCOUNT, name=path, value=self._image(name, architecture), parameter_type="String",
                     description=None, allowed_pattern=None, keyid=None, version=1, data_type="text",
-                    last_modified_date=dt.datetime.now(dt.timezone.utc),
+                    last_modified_date=dt.datetime.now(dt.UTC),
                 ))  # fmt: skip
 
 

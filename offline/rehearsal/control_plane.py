@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from offline.rehearsal import pki
 from offline.rehearsal.kube import Kube
@@ -41,7 +42,7 @@ class ControlPlane:
         self.folder = (folder or Path(self._temporary.name if self._temporary else ".")).resolve()
         self.started_in_s = 0.0
 
-    def __enter__(self) -> "ControlPlane":
+    def __enter__(self) -> Self:
         began = time.monotonic()
         pki.write(self.folder / "pki")
         self.group = Group(self.folder)
@@ -57,7 +58,7 @@ class ControlPlane:
         self.close()
 
     def close(self) -> None:
-        """Ends every process and removes the temporary folder."""
+        """End every process and remove the temporary folder."""
         self.group.close()
         if self._temporary:
             self._temporary.cleanup()

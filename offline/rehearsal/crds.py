@@ -17,7 +17,7 @@ KARPENTER_GROUPS = ("karpenter.sh", "karpenter.k8s.aws", "autoscaling.x-k8s.io")
 _CHECKOUT = Path(__file__).parents[2]
 
 
-class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads the bare ``=`` that one CRD has as an enum value as text."""
 
 
@@ -32,7 +32,7 @@ def folders(toolchain: Toolchain) -> list[Path]:
 
 
 def group_of(obj: Obj) -> str:
-    """The API group of an object, "" for the core."""
+    """Return the API group of an object, "" for the core."""
     return obj["apiVersion"].rpartition("/")[0]
 
 
@@ -46,7 +46,7 @@ def find(toolchain: Toolchain, kinds: set[tuple[str, str]]) -> list[Obj]:
     groups = {group for group, _ in kinds} | set(KARPENTER_GROUPS)
     for folder in folders(toolchain):
         for path in sorted(p for p in folder.glob("*.yaml") if p.name.partition("_")[0] in groups):
-            for document in yaml.load_all(path.read_text(), _Loader):  # noqa: S506 - a SafeLoader
+            for document in yaml.load_all(path.read_text(), _Loader):
                 if document and document.get("kind") == CRD:
                     key = (document["spec"]["group"], document["spec"]["names"]["kind"])
                     if key in kinds or key[0] in KARPENTER_GROUPS:

@@ -1,8 +1,10 @@
-"""The EC2 answers that moto lacks: offers by zone, insufficient capacity, reservations, a fleet that takes the cheapest.
+"""The EC2 answers that moto lacks: offers by zone, no capacity, reservations, fleets that take the cheapest offer.
 
 moto carries EC2's own DescribeInstanceTypes and the offerings by zone, so Karpenter computes with real capacities.
 ``answers(market)`` replaces the few methods of moto's EC2 frontend that would make Karpenter decide on fiction.
 """
+
+# ruff: noqa: SLF001 - moto has no public way to read a request or to replace an answer
 
 import datetime as dt
 import threading
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import Any
+from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -43,7 +45,7 @@ class Reservation:
 
     def describe(self) -> Obj:
         """As DescribeCapacityReservations answers."""
-        now = dt.datetime.now(dt.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         end = {"EndDateType": "limited", "EndDate": now + dt.timedelta(days=1)} if self.block else {}
         return {
             "CapacityReservationId": self.id, "OwnerId": ACCOUNT, "InstanceType": self.instance_type,
@@ -72,17 +74,17 @@ class Market:
 
     @property
     def backend(self) -> Any:
-        """moto's EC2 of this account and region."""
+        """Moto's EC2 of this account and region."""
         return ec2_backends[ACCOUNT][self.region]
 
     def instances(self) -> dict[str, Any]:
-        """moto's instances that are not terminated, by id."""
+        """Moto's instances that are not terminated, by id."""
         found = [i for r in self.backend.all_reservations() for i in r.instances]
         return {i.id: i for i in found if i.state not in {"terminated", "shutting-down"}}
 
     def sells(self, instance_type: str) -> bool:
         """Whether the type's family is part of this market."""
-        return instance_type.split(".")[0] in self.families
+        return instance_type.split(".", maxsplit=1)[0] in self.families
 
     def refuses(self, instance_type: str, zone: str, capacity: str) -> bool:
         """Whether there is no capacity of this kind."""
@@ -91,7 +93,7 @@ class Market:
 
 @contextmanager
 def answers(market: Market) -> Iterator[None]:
-    """moto's EC2 frontend answers for this market while the context is open."""
+    """Moto's EC2 frontend answers for this market while the context is open."""
 
     def instance_types(response: Any) -> ActionResult:
         response.error_on_dryrun()
@@ -135,7 +137,7 @@ def answers(market: Market) -> Iterator[None]:
 
 
 def _selected(market: Market, response: Any) -> list[Reservation]:
-    """The reservations that a describe call's ids and filters let through."""
+    """Return the reservations that a describe call's ids and filters let through."""
     ids = response._get_param("CapacityReservationIds", [])
     found = [r for r in market.reservations if not ids or r.id in ids]
     if ids and not found:
@@ -162,7 +164,7 @@ class _Offer:
 
 
 def _create_fleet(market: Market, response: Any) -> ActionResult:
-    """Launches the cheapest offer that has capacity; refuses the others in EC2's words."""
+    """Launch the cheapest offer that has capacity; refuse the others in EC2's words."""
     target = response._get_param("TargetCapacitySpecification", {})
     lifecycle = target.get("DefaultTargetCapacityType", "on-demand")
     with market.counter:
@@ -212,7 +214,7 @@ def _template(market: Market, config: Obj) -> Obj:
 
 
 def _launch(offer: _Offer, target: Obj, response: Any) -> Obj:
-    """moto's own CreateFleet with this one offer as the request."""
+    """Moto's own CreateFleet with this one offer as the request."""
     ask = response._get_param
 
     def narrowed(name: str, if_none: Any = None) -> Any:
@@ -225,13 +227,13 @@ def _launch(offer: _Offer, target: Obj, response: Any) -> Obj:
 
     response._get_param = narrowed
     try:
-        return _ORIGINAL_FLEET(response).result
+        return cast("Obj", _ORIGINAL_FLEET(response).result)
     finally:
         del response._get_param
 
 
 def _settle(market: Market, instance_id: str, offer: _Offer) -> None:
-    """What moto's fleets forget of the launch template; Karpenter would see drift."""
+    """Set what moto's fleets forget of the launch template; Karpenter would see drift."""
     instance = market.instances()[instance_id]
     data = _template(market, offer.config)
     groups = data.get("SecurityGroupIds") or [g for i in data.get("NetworkInterfaces", []) for g in i.get("Groups", [])]

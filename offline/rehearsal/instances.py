@@ -27,11 +27,12 @@ class SystemNode:
 
     @classmethod
     def of(cls, instance_type: str) -> "SystemNode":
-        """The node of a type. Raises LookupError for one that EC2 does not have."""
+        """Return the node of a type. Raises LookupError for one that EC2 does not have."""
         found: dict[str, Any] | None = INSTANCE_TYPES.get(instance_type)
         if found is None:
             raise LookupError(f"EC2 knows no instance type {instance_type}")
-        cpus, memory, network = found["VCpuInfo"]["DefaultVCpus"], found["MemoryInfo"]["SizeInMiB"], found["NetworkInfo"]
+        cpus, memory = found["VCpuInfo"]["DefaultVCpus"], found["MemoryInfo"]["SizeInMiB"]
+        network = found["NetworkInfo"]
         pods = min(110, network["MaximumNetworkInterfaces"] * (network["Ipv4AddressesPerInterface"] - 1) + 2)
         free_memory = memory - (255 + 11 * pods) - _EVICTION_MIB
         base = {"pods": str(pods), "ephemeral-storage": "80Gi"}
@@ -50,7 +51,7 @@ def _reserved(cpus: int) -> float:
 
 
 def market_of(bundle: Bundle, reservations: Iterable[Reservation]) -> Market:
-    """A market with every family that the stack's pools and plan name."""
+    """Return a market with every family that the stack's pools and plan name."""
     named = {str(model["instance_type"]) for model in bundle.models}
     named |= {group.instance_type for group in bundle.node_groups}
     for pool in bundle.of_kind("NodePool"):
@@ -62,7 +63,7 @@ def market_of(bundle: Bundle, reservations: Iterable[Reservation]) -> Market:
 
 
 def assumed_reservations(bundle: Bundle) -> tuple[Reservation, ...]:
-    """What must be reserved for the selectors of the stack's node classes to find something.
+    """Return what must be reserved for the selectors of the stack's node classes to find something.
 
     One reservation per selector term, in the first zone that the pool allows, with room for the replicas that the
     plan always runs of the pool's first model type.

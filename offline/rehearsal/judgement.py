@@ -56,7 +56,7 @@ def results(
     models: Iterable[Mapping[str, Any]], pods: Mapping[str, Iterable[str]], replicas: Mapping[str, int],
     seen: Observation,
 ) -> list[ModelResult]:  # fmt: skip
-    """The rows. ``pods``: uids of each model's pods; ``replicas``: servers that each should have."""
+    """Return the rows. ``pods``: uids of each model's pods; ``replicas``: servers that each should have."""
     by_uid = {pod.uid: pod for pod in seen.pods}
     found = []
     for decision in models:
@@ -86,12 +86,20 @@ def _of_model(model: ModelResult, exhausted: tuple[str, ...]) -> Iterator[str]:
     for node in model.nodes:
         if node.instance_type != planned and not (short and node.instance_type in alternates):
             yield f"{model.name}: {node.name} is a {node.instance_type}, planned was {planned}"
-        if node.capacity not in decision["capacity"]:
-            yield f"{model.name}: {node.name} is {node.capacity}, planned was {', '.join(decision['capacity'])}"
+        if node.capacity not in _open_ways(decision["capacity"], exhausted):
+            yield f"{model.name}: {node.name} is {node.capacity}, planned was {', then '.join(decision['capacity'])}"
     priced = all(node.capacity != "spot" and node.instance_type == planned for node in model.nodes)
     planned_cost = model.planned_usd_per_hour
     if priced and running and abs(model.usd_per_hour - planned_cost) > PRICE_TOLERANCE * planned_cost:
         yield f"{model.name}: costs ${model.usd_per_hour:.2f}/h, planned were ${planned_cost:.2f}/h"
+
+
+def _open_ways(chain: list[str], exhausted: tuple[str, ...]) -> list[str]:
+    """Return the ways to buy that are right: the first of the chain, and the next where EC2 lacks those before."""
+    for length, capacity in enumerate(chain, 1):
+        if not any(fnmatch(capacity, pattern.split("/")[2]) for pattern in exhausted):
+            return chain[:length]
+    return chain
 
 
 def _of_cluster(seen: Observation) -> Iterator[str]:
@@ -107,6 +115,10 @@ def _of_cluster(seen: Observation) -> Iterator[str]:
         for resource, used, limit in use_of(pool):
             if used > limit:
                 yield f"NodePool {pool.name} uses {used:g} {resource} of {limit:g}"
+    yield from _of_placement(seen)
+
+
+def _of_placement(seen: Observation) -> Iterator[str]:
     for pod, node in seen.on_gpu_nodes():
         if not pod.gpus and pod.owner != "DaemonSet":
             yield f"{pod.namespace}/{pod.name} uses no GPU and runs on {node.instance_type} {node.name}"

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +25,7 @@ class ApiError(RuntimeError):
 
     @classmethod
     def of(cls, reply: requests.Response) -> "ApiError":
-        """The ``message`` of a Status object, or the body as it came."""
+        """Return the ``message`` of a Status object, or the body as it came."""
         try:
             text = reply.json()["message"]
         except (ValueError, KeyError):
@@ -53,7 +53,7 @@ class Kube:
 
     def request(
         self, method: str, path: str, body: Any = None, *, content: str = "application/json", patient: bool = True,
-        **params: str,
+        params: Mapping[str, str] | None = None,
     ) -> Obj:  # fmt: skip
         """One call; waits while the server says it is busy (a new CRD's storage). Raises ApiError."""
         end = time.monotonic() + (_BUSY_S if patient else 0)
@@ -72,7 +72,7 @@ class Kube:
         return reply.json() if reply.headers.get("Content-Type", "").startswith("application/json") else {}
 
     def stream(self, path: str, since: str, silence_s: float) -> requests.Response:
-        """A watch of a collection from a resource version on; raises a requests error after so long a silence."""
+        """Return a watch of a collection from a resource version on; raise a requests error after so long a silence."""
         reply = self._session().get(
             self.url + path, params={"watch": "1", "resourceVersion": since}, stream=True, timeout=(5, silence_s)
         )
@@ -90,7 +90,7 @@ class Kube:
         return session
 
     def path(self, api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
-        """The REST path of a kind or of one object, by discovery. Raises ApiError 404 for a kind not served."""
+        """Return the REST path of a kind or of one object, by discovery. Raises ApiError 404 for a kind not served."""
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         plural, namespaced = self._kind(root, api_version, kind)
         scope = f"/namespaces/{namespace}" if namespaced and namespace else ""
@@ -106,7 +106,7 @@ class Kube:
         return self._kinds[api_version, kind]
 
     def path_of(self, obj: Obj) -> str:
-        """The path of an object that carries apiVersion, kind and metadata."""
+        """Return the path of an object that carries apiVersion, kind and metadata."""
         meta = obj["metadata"]
         return self.path(obj["apiVersion"], obj["kind"], meta.get("namespace", "default"), meta["name"])
 
@@ -121,7 +121,7 @@ class Kube:
         return [{**item, "apiVersion": api_version, "kind": kind} for item in items]
 
     def find(self, obj: Obj) -> Obj | None:
-        """The stored state of an object, or None."""
+        """Return the stored state of an object, or None."""
         try:
             return self.request("GET", self.path_of(obj))
         except ApiError as error:
@@ -135,10 +135,10 @@ class Kube:
 
     def apply(self, obj: Obj, *, dry_run: bool = False) -> Obj:
         """Server-side apply, conflicts forced."""
-        params = {"dryRun": "All"} if dry_run else {}
+        params = {"fieldManager": "rehearsal", "force": "true"} | ({"dryRun": "All"} if dry_run else {})
         return self.request(
-            "PATCH", self.path_of(obj), obj, content="application/apply-patch+yaml", fieldManager="rehearsal",
-            force="true", **params,
+            "PATCH", self.path_of(obj), obj, content="application/apply-patch+yaml",
+            params=params,
         )  # fmt: skip
 
     def patch(self, obj: Obj, change: Obj, subresource: str = "") -> Obj:
@@ -149,21 +149,21 @@ class Kube:
 
     def delete(self, obj: Obj, *, at_once: bool = False, propagation: str = "Background") -> None:
         """Asks for deletion; ``at_once`` is what a kubelet says when the containers are gone."""
-        params = {"gracePeriodSeconds": "0"} if at_once else {}
+        params = {"propagationPolicy": propagation} | ({"gracePeriodSeconds": "0"} if at_once else {})
         try:
-            self.request("DELETE", self.path_of(obj), propagationPolicy=propagation, **params)
+            self.request("DELETE", self.path_of(obj), params=params)
         except ApiError as error:
             if error.status != 404:
                 raise
 
     def evict(self, pod: Obj) -> None:
-        """The eviction API, which honours PodDisruptionBudgets: raises ApiError 429 where one blocks."""
+        """Return the eviction API, which honours PodDisruptionBudgets: raises ApiError 429 where one blocks."""
         meta = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]}
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
         self.request("POST", self.path_of(pod) + "/eviction", body, patient=False)
 
     def install(self, crds: Iterable[Obj], timeout_s: float = 120) -> None:
-        """Applies CRDs and returns when discovery serves every one of them."""
+        """Apply CRDs and return when discovery serves every one of them."""
         crds = list(crds)
         for crd in crds:
             self.apply(crd)

@@ -15,6 +15,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from types import TracebackType
+from typing import Self
 
 from components.scheduling import EFA_RESOURCE, GPU_RESOURCE
 from offline.rehearsal.ec2 import Market
@@ -53,7 +54,7 @@ class Kubelets:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelets", daemon=True)
 
-    def __enter__(self) -> "Kubelets":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -75,7 +76,7 @@ class Kubelets:
     def add_node(
         self, name: str, resources: tuple[Obj, Obj], labels: Obj, taints: list[Obj], provider_id: str
     ) -> None:
-        """Registers a Ready node; ``resources`` are capacity and allocatable."""
+        """Register a Ready node; ``resources`` are capacity and allocatable."""
         node = self.kube.create({
             "apiVersion": "v1", "kind": "Node", "spec": {"providerID": provider_id, "taints": taints},
             "metadata": {"name": name, "labels": {
@@ -110,7 +111,7 @@ class Kubelets:
             self._mature(node, claims.get(node["spec"].get("providerID", "")), acting[node["metadata"]["name"]])
 
     def _lose(self, node: Obj) -> None:
-        """What the node controller makes of a kubelet that has fallen silent."""
+        """Do what the node controller does when a kubelet has fallen silent."""
         if _is_ready(node):
             silent = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": _now()}
             others = [c for c in node["status"]["conditions"] if c["type"] != "Ready"]
@@ -178,7 +179,8 @@ class Kubelets:
             "phase": phase, "hostIP": "10.0.0.1", "podIP": address, "podIPs": [{"ip": address}],
             "startTime": pod["status"].get("startTime") or _now(),
             "conditions": scheduled + [
-                {"type": kind, "status": str(value), "lastTransitionTime": _now()} for kind, value in conditions.items()],
+                {"type": kind, "status": str(value), "lastTransitionTime": _now()}
+                for kind, value in conditions.items()],
             "containerStatuses": [_container(c, done=done, ready=ready) for c in spec["containers"]],
             "initContainerStatuses": [
                 _container(c, done=c.get("restartPolicy") != "Always", ready=True)
@@ -206,7 +208,7 @@ class Kubelets:
 
 
 def instance_of(obj: Obj) -> str:
-    """The EC2 instance id of a NodeClaim or a Node."""
+    """Return the EC2 instance id of a NodeClaim or a Node."""
     return (obj["spec"].get("providerID") or obj.get("status", {}).get("providerID", "")).rpartition("/")[2]
 
 
@@ -232,4 +234,4 @@ def _container(container: Obj, *, done: bool, ready: bool) -> Obj:
 
 
 def _now() -> str:
-    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,7 +13,8 @@ from offline.rehearsal.quantities import MIB, asked, gpus, number
 from offline.rehearsal.stand_ins import SOURCE
 from offline.rehearsal.watch import Watch
 
-_CAPACITY, _TYPE, _ZONE = "karpenter.sh/capacity-type", "node.kubernetes.io/instance-type", "topology.kubernetes.io/zone"
+_CAPACITY, _ZONE = "karpenter.sh/capacity-type", "topology.kubernetes.io/zone"
+_TYPE = "node.kubernetes.io/instance-type"
 _NODEPOOL = "karpenter.sh/nodepool"
 _WHY = 3
 
@@ -127,7 +128,8 @@ class Observation:
 
     def on_gpu_nodes(self) -> Iterable[tuple[Pod, Node]]:
         """(pod, node) of everything on nodes that have GPUs."""
-        return [(p, self.by_node[p.node]) for p in self.pods if p.node in self.by_node and self.by_node[p.node].gpus]
+        placed = [(pod, self.by_node.get(pod.node or "")) for pod in self.pods]
+        return [(pod, node) for pod, node in placed if node and node.gpus]
 
 
 WATCHED = (
@@ -139,7 +141,7 @@ WATCHED = (
 
 
 def observe(cluster: Watch, market: Market) -> Observation:
-    """Reads the cluster."""
+    """Read the cluster."""
     pods, nodes = cluster.list("Pod"), cluster.list("Node")
     claims = cluster.list("NodeClaim")
     events = _events(cluster)
@@ -257,7 +259,7 @@ def _condition(obj: Obj, kind: str) -> Obj:
 
 
 def _message(obj: Obj, *kinds: str) -> str:
-    """The first of these conditions that is not true, in words."""
+    """Return the first of these conditions that is not true, in words."""
     for kind in kinds:
         condition = _condition(obj, kind)
         if condition.get("status") != "True":

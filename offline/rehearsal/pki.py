@@ -14,7 +14,7 @@ _PEM = serialization.Encoding.PEM
 
 
 def write(folder: Path) -> None:
-    """Writes ca.crt, server.crt, server.key, sa.key and sa.pub; keys are readable by the owner only."""
+    """Write ca.crt, server.crt, server.key, sa.key and sa.pub; keys are readable by the owner only."""
     folder.mkdir(parents=True, exist_ok=True)
     authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     tokens = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -45,7 +45,7 @@ def _certificate(
     def name(text: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(name(common_name))

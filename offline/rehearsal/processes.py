@@ -15,7 +15,7 @@ STOP_S = 10
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """Return a loopback port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -28,7 +28,7 @@ class Process:
         self.name, self.popen, self.log = name, popen, log
 
     def check(self) -> None:
-        """Raises RuntimeError with the end of the log if the process has ended."""
+        """Raise RuntimeError with the end of the log if the process has ended."""
         if self.popen.poll() is not None:
             tail = self.log.read_text(errors="replace")[-3000:]
             raise RuntimeError(f"{self.name} ended with status {self.popen.returncode}:\n{tail}")
@@ -61,7 +61,7 @@ class Group:
         )
 
     def start(self, name: str, argv: Iterable[str], env: Mapping[str, str] | None = None) -> Process:
-        """Starts one process; its environment is ours with ``env`` on top."""
+        """Start one process; its environment is ours with ``env`` on top."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as out:
             popen = subprocess.Popen(  # noqa: S603
@@ -73,7 +73,7 @@ class Group:
         return process
 
     def stop(self, process: Process) -> None:
-        """Ends one member before the others."""
+        """End one member before the others."""
         process.stop()
         self.members.remove(process)
 
@@ -88,7 +88,7 @@ class Group:
         self._guard.wait()
 
     def wait(self, what: str, probe: Callable[[], T], timeout_s: float, every_s: float = POLL_S) -> T:
-        """Polls ``probe`` until it answers something true; raises TimeoutError, or RuntimeError if a member ended."""
+        """Poll ``probe`` until it answers something true; raises TimeoutError, or RuntimeError if a member ended."""
         end = time.monotonic() + timeout_s
         while True:
             for process in self.members:

@@ -12,7 +12,7 @@ MIB = 2**20
 
 
 def number(quantity: str | float) -> float:
-    """The value of a quantity such as 500m or 12Gi, in units. Raises ValueError for what is none."""
+    """Return the value of a quantity such as 500m or 12Gi, in units. Raises ValueError for what is none."""
     match = re.fullmatch(r"([0-9.eE+-]+?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", str(quantity))
     if match is None:
         raise ValueError(f"{quantity!r} is no quantity")
@@ -20,7 +20,7 @@ def number(quantity: str | float) -> float:
 
 
 def asked(pod_spec: Obj, resource: str) -> float:
-    """What a pod's containers request of a resource; a limit without a request is one."""
+    """Return what a pod's containers request of a resource; a limit without a request is one."""
     return sum(_of(container, resource) for container in pod_spec["containers"])
 
 

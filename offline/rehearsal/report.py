@@ -45,7 +45,7 @@ class Report:
 
 
 def print_report(report: Report) -> None:
-    """Prints it on stdout, without colour where that is no terminal."""
+    """Print it on stdout, without colour where that is no terminal."""
     terminal = sys.stdout.isatty()
     console = Console(width=None if terminal else _WIDTH, highlight=False, force_terminal=terminal)
     built = ", ".join(f"{name} {version}" for name, version in report.versions.items())

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from components import versions
 from offline.rehearsal import crds, stand_ins
@@ -22,9 +22,9 @@ from offline.rehearsal.instances import SystemNode, market_of
 from offline.rehearsal.kube import ApiError, Obj
 from offline.rehearsal.kubelet import Kubelets, instance_of
 from offline.rehearsal.observation import WATCHED, Observation, identity, observe
+from offline.rehearsal.processes import POLL_S, Process, free_port
 from offline.rehearsal.quantities import gpus
 from offline.rehearsal.watch import Watch
-from offline.rehearsal.processes import POLL_S, Process, free_port
 
 PATIENCE_S = 240
 """Longest wait for anything: a slow machine makes a rehearsal slow, not red."""
@@ -61,7 +61,7 @@ class Simulation:
         self._karpenter: Process | None = None
         self._health = 0
 
-    def __enter__(self) -> "Simulation":
+    def __enter__(self) -> Self:
         with ExitStack() as opening:
             opening.enter_context(self.cloud)
             self._install_crds()
@@ -150,7 +150,7 @@ class Simulation:
                 self.refused.append(f"{identity(obj)}: {error}")
 
     def _start_karpenter(self, values: Mapping[str, Any]) -> None:
-        """The controller with the settings that the chart would hand it."""
+        """Start the controller with the settings that the chart would hand it."""
         settings = values.get("settings", {})
         gates = settings.get("featureGates", {})
         self._health = free_port()
@@ -174,7 +174,7 @@ class Simulation:
             return False
 
     def workload(self, model: str) -> Obj:
-        """The stored Deployment, StatefulSet or LeaderWorkerSet of a model. Raises LookupError without one."""
+        """Return the stored Deployment, StatefulSet or LeaderWorkerSet of a model. Raises LookupError without one."""
         found = [o for o in self.bundle.objects if o["kind"] in _WORKLOADS and o["metadata"]["name"] == model]
         stored = self.kube.find(found[0]) if found else None
         if stored is None:
@@ -215,14 +215,14 @@ class Simulation:
         return [p["metadata"]["name"] for p in pods]
 
     def delete_pods(self, model: str) -> None:
-        """Deletes a model's pods, as an operator would to restart it."""
+        """Delete a model's pods, as an operator would to restart it."""
         pods = self.pods_of(model)
         for pod in pods:
             self.kube.delete(pod)
         self._await_gone(pods)
 
     def roll_out(self, *models: str) -> dict[str, int]:
-        """Rolls a new revision of each model out, all at once; returns the most GPUs that each held at one time."""
+        """Roll a new revision of each model out, all at once; return the most GPUs that each held at one time."""
         labels = {model: self._labels(model) for model in models}
         most = dict.fromkeys(models, 0)
 
@@ -249,14 +249,14 @@ class Simulation:
         return current and [status.get(k, 0) for k in ("replicas", "updatedReplicas", "readyReplicas")] == [wanted] * 3
 
     def consolidate(self) -> None:
-        """Makes pools impatient and returns when no node is left that only DaemonSets use. Raises TimeoutError."""
+        """Make pools impatient and return when no node is left that only DaemonSets use. Raises TimeoutError."""
         for pool in self.kube.list("karpenter.sh/v1", "NodePool"):
             if "disruption" in pool["spec"]:
                 self.kube.patch(pool, {"spec": {"disruption": {"consolidateAfter": CONSOLIDATE_AFTER}}})
         self.plane.group.wait("empty nodes go", lambda: not self.observe().empty_nodes, PATIENCE_S)
 
     def pods_of(self, model: str) -> list[Obj]:
-        """A model's pods that nobody has asked to go."""
+        """Return a model's pods that nobody has asked to go."""
         labels, namespace = self._labels(model), self.workload(model)["metadata"]["namespace"]
         staying = [p for p in self.kube.list("v1", "Pod", namespace) if not p["metadata"].get("deletionTimestamp")]
         return [p for p in staying if labels.items() <= _labels_of(p).items()]
@@ -278,11 +278,11 @@ class Simulation:
 
     # -- waiting ----------------------------------------------------------------------------------------------------
     def observe(self) -> Observation:
-        """What is there now."""
+        """Return what is there now."""
         return observe(self.cluster, self.market)
 
     def settle(self) -> Observation:
-        """Waits until nothing moves any more: all is well, or what is pending stays so. Returns what is there then."""
+        """Wait until nothing moves any more: all is well, or what is pending stays so. Returns what is there then."""
         end = time.monotonic() + PATIENCE_S
         before, since = None, time.monotonic()
         while True:
@@ -298,7 +298,7 @@ class Simulation:
 
     # -- taking down ------------------------------------------------------------------------------------------------
     def tear_down(self, timeout_s: float = PATIENCE_S) -> list[str]:
-        """Deletes batch by batch as ``pulumi destroy`` would; returns what would not go, stopping at its batch."""
+        """Delete batch by batch as ``pulumi destroy`` would; return what would not go, stopping at its batch."""
         for batch in reversed(self.bundle.batches):
             objects = [o for item in batch for o in ([item] if not isinstance(item, Release) else stand_ins.of(item))]
             served = [o for o in objects if self._served(o)]

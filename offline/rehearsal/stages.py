@@ -39,7 +39,7 @@ class Stage:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the steps; they are collected in ``steps`` in the order in which they are written."""
+    """Add the steps; they are collected in ``steps`` in the order in which they are written."""
     group = parser.add_argument_group("steps, done in the order given, each when everything before has settled")
     options: Mapping[str, tuple[str | None, str]] = {
         "scale": ("MODEL=N", "ask for N servers of a model"),
@@ -57,14 +57,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 class _Collect(argparse.Action):
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's signature
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
     ) -> None:
-        steps = [*(getattr(namespace, self.dest) or []), Step((option or "").lstrip("-"), values or "")]
+        steps = [*(getattr(namespace, self.dest) or []), Step((option_string or "").lstrip("-"), values or "")]
         setattr(namespace, self.dest, steps)
 
 
 def check(steps: list[Step], models: set[str]) -> None:
-    """Raises UnknownStepError with every step that cannot be done."""
+    """Raise UnknownStepError with every step that cannot be done."""
     wrong = []
     for step in steps:
         name, _, count = step.value.partition("=")
@@ -80,12 +84,12 @@ def check(steps: list[Step], models: set[str]) -> None:
 
 
 def first(simulation: Simulation) -> Stage:
-    """The stage of the stack as it is deployed."""
-    return _stage(simulation, "as deployed", lambda: [])
+    """Return the stage of the stack as it is deployed."""
+    return _stage(simulation, "as deployed", list)
 
 
 def perform(simulation: Simulation, step: Step) -> Stage:
-    """Does one step and waits until everything has settled."""
+    """Do one step and wait until everything has settled."""
     name, _, count = step.value.partition("=")
 
     def scale() -> list[str]:
@@ -127,7 +131,7 @@ def _stage(simulation: Simulation, title: str, action: Callable[[], list[str]]) 
         found.append(str(late))
     seen = simulation.settle()
     rows = model_results(simulation, seen)
-    found += differences(rows, seen, simulation.market.exhausted)
+    found += differences(rows, seen, lacking(simulation))
     return Stage(title, rows, seen, found, time.monotonic() - began, notes)
 
 
@@ -140,7 +144,13 @@ def _torn_down(simulation: Simulation, step: Step) -> Stage:
     return Stage(str(step), [], seen, left, time.monotonic() - began)
 
 
+def lacking(simulation: Simulation) -> set[str]:
+    """Patterns of what EC2 does not have now: what it was told to lack, and reservations that are used up."""
+    left = sum(reservation.available for reservation in simulation.market.reservations)
+    return simulation.market.exhausted | (set() if left else {"*/*/reserved"})
+
+
 def model_results(simulation: Simulation, seen: Observation) -> list[ModelResult]:
-    """The rows of all models."""
+    """Return the rows of all models."""
     pods = {name: [p["metadata"]["uid"] for p in simulation.pods_of(name)] for name in simulation.replicas}
     return results(simulation.bundle.models, pods, simulation.replicas, seen)

@@ -73,7 +73,7 @@ class Agent:
 
 
 def _operand(name: str, label: str, switch: str, role: str = "", detail: str = "") -> Agent:
-    """A DaemonSet of the GPU Operator: it goes where the operator has labelled a node."""
+    """Return a DaemonSet of the GPU Operator: it goes where the operator has labelled a node."""
     return Agent(
         _GPU_OPERATOR, name, at="daemonsets", tolerations=_GPU, selector=((f"nvidia.com/gpu.deploy.{label}", "true"),),
         switch=switch, role=role, detail=detail,
@@ -118,7 +118,7 @@ AGENTS = (
 
 
 def of(source: Release | Addon) -> list[Obj]:
-    """The workloads that stand for a release or an add-on; none for one that only brings CRDs."""
+    """Return the workloads that stand for a release or an add-on; none for one that only brings CRDs."""
     name, namespace = (source.chart, source.namespace) if isinstance(source, Release) else (source.name, "kube-system")
     agents = (a for a in AGENTS if a.source == name)
     return [_workload(a, namespace, source.values) for a in agents if value_at(source.values, a.switch) is not False]
@@ -132,7 +132,7 @@ def unknown(sources: Iterable[Release | Addon]) -> list[str]:
 
 
 def value_at(values: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path; the whole for "", None where it is not set."""
+    """Return the value at a dotted path; the whole for "", None where it is not set."""
     found: Any = values
     for key in filter(None, path.split(".")):
         found = found.get(key) if isinstance(found, Mapping) else None

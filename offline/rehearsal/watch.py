@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import Self
 
 import requests
 
@@ -13,6 +14,8 @@ from offline.rehearsal.kube import ApiError, Kube, Obj
 SILENCE_S = 20
 """Without news for so long, a watch is opened again from where it stopped."""
 _RETRY_S = 0.2
+_WHATEVER_COMES = 2**20
+"""Bytes; of a chunked reply requests hands out each chunk as it comes."""
 
 
 class Watch:
@@ -31,7 +34,7 @@ class Watch:
         self.listeners: list[Callable[[], None]] = []
         """Called after every change, on the thread of the watch that saw it: no state in between is missed."""
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         for kind, version in self._kinds.items():
             threading.Thread(target=self._follow, args=(version, kind), name=f"watch {kind}", daemon=True).start()
         for known in self._known.values():
@@ -42,7 +45,7 @@ class Watch:
         self._closed.set()
 
     def list(self, kind: str) -> list[Obj]:
-        """The objects of a kind, with apiVersion and kind; none of a kind that is not watched."""
+        """Return the objects of a kind, with apiVersion and kind; none of a kind that is not watched."""
         with self._lock:
             return list(self._stored.get(kind, {}).values())
 
@@ -59,11 +62,11 @@ class Watch:
             self._closed.wait(_RETRY_S)
 
     def _stream(self, path: str, kind: str, since: str) -> None:
-        """Applies events until the server says that ``since`` is too old, or the connection fails."""
+        """Apply events until the server says that ``since`` is too old, or the connection fails."""
         while not self._closed.is_set():
             try:
                 with self._kube.stream(path, since, SILENCE_S) as reply:
-                    for line in reply.iter_lines(chunk_size=None):
+                    for line in reply.iter_lines(chunk_size=_WHATEVER_COMES):
                         event = json.loads(line)
                         if event["type"] == "ERROR" or self._closed.is_set():
                             return

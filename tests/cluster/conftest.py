@@ -25,12 +25,11 @@ BRIEFLY = ("test_admission", "test_deployed", "test_teardown")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test on every stack, or on the one that its file names in ``STACK``."""
+    """Run a test on every stack, or on the one that its file names in ``STACK``."""
     if "simulation" not in metafunc.fixturenames:
         return
-    module = metafunc.module
-    stacks = [*SHIPPED, *EXAMPLES] if module.__name__.rpartition(".")[2] in BRIEFLY else SHIPPED
-    if only := getattr(module, "STACK", None):
+    stacks = [*SHIPPED, *EXAMPLES] if metafunc.definition.path.stem in BRIEFLY else SHIPPED
+    if only := getattr(metafunc.module, "STACK", None):
         stacks = [path for path in [*SHIPPED, *EXAMPLES] if stack_name(path) == only]
     names = [stack_name(path) for path in stacks]
     metafunc.parametrize("simulation", stacks, indirect=True, scope="session", ids=names)
@@ -38,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Toolchain:
-    """The real servers; tests that need them are skipped where they can be neither found nor built."""
+    """Return the real servers; tests that need them are skipped where they can be neither found nor built."""
     if reason := unavailable():
         pytest.skip(f"no rehearsal here: {reason}")
     return toolchain()
@@ -46,14 +45,14 @@ def servers() -> Toolchain:
 
 @pytest.fixture(scope="session")
 def plane(servers: Toolchain) -> Iterator[ControlPlane]:
-    """The control plane of the whole suite."""
+    """Return the control plane of the whole suite."""
     with ControlPlane(servers.servers) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def simulation(request: pytest.FixtureRequest, plane: ControlPlane, servers: Toolchain) -> Iterator[Simulation]:
-    """A stack as deployed, settled."""
+    """Return a stack as deployed, settled."""
     bundle = from_deployment(deploy_file(request.param))
     with Simulation(plane, servers, bundle, *assumed_reservations(bundle)) as running:
         running.settle()
@@ -62,5 +61,5 @@ def simulation(request: pytest.FixtureRequest, plane: ControlPlane, servers: Too
 
 @pytest.fixture
 def seen(simulation: Simulation) -> Observation:
-    """What is there when the test begins."""
+    """Return what is there when the test begins."""
     return simulation.observe()

@@ -10,17 +10,17 @@ from offline.rehearsal.stages import model_results
 
 
 def by_model(simulation: Simulation, seen: Observation) -> dict[str, ModelResult]:
-    """The rows of the report by model."""
+    """Return the rows of the report by model."""
     return {result.name: result for result in model_results(simulation, seen)}
 
 
 def new_nodes(result: ModelResult, before: Observation) -> list[Node]:
-    """The nodes of a model that were not there before."""
+    """Return the nodes of a model that were not there before."""
     return [node for node in result.nodes if node.name not in before.by_node]
 
 
 def wait(simulation: Simulation, what: str, condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; raises TimeoutError."""
+    """Return when the condition holds; raises TimeoutError."""
     simulation.plane.group.wait(what, condition, PATIENCE_S)
 
 

@@ -56,7 +56,7 @@ def test_jobs_run_as_accounts_with_no_more_than_their_roles(simulation: Simulati
 
 
 def test_jobs_complete_and_volumes_bind(simulation: Simulation, seen: Observation) -> None:
-    """Prevents a preloader that can never run, and a claim that finds no volume (class, size, access mode, claimRef)."""
+    """Prevents a preloader that can never run, and a claim that finds no volume (class, size, mode, claimRef)."""
     assert (seen.unfinished_jobs, seen.unbound_volumes) == ((), ())
     for claim in simulation.bundle.of_kind("PersistentVolumeClaim"):
         stored = simulation.kube.find(claim)
@@ -66,7 +66,7 @@ def test_jobs_complete_and_volumes_bind(simulation: Simulation, seen: Observatio
 
 
 def _rules_of(simulation: Simulation, namespace: str, account: str) -> list[Obj]:
-    """The rules of the Roles that the program binds to an account."""
+    """Return the rules of the Roles that the program binds to an account."""
     bound = {
         binding["roleRef"]["name"]
         for binding in simulation.bundle.of_kind("RoleBinding")

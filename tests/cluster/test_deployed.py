@@ -6,7 +6,7 @@ from components.scheduling import SYSTEM_POOL
 from offline.rehearsal.judgement import differences
 from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
-from offline.rehearsal.stages import model_results
+from offline.rehearsal.stages import lacking, model_results
 from tests.cluster.steps import by_model
 
 ON_EVERY_NODE = {
@@ -20,7 +20,7 @@ ON_GPU_NODES = ON_EVERY_NODE | {
 
 def test_nothing_differs_from_the_plan(simulation: Simulation, seen: Observation) -> None:
     """Prevents any difference that the command would report, money included."""
-    assert differences(model_results(simulation, seen), seen) == []
+    assert differences(model_results(simulation, seen), seen, lacking(simulation)) == []
 
 
 def test_every_model_runs_on_the_planned_type_and_capacity(simulation: Simulation, seen: Observation) -> None:
@@ -52,7 +52,7 @@ def test_controllers_run_on_system_nodes_and_models_do_not(seen: Observation) ->
     assert [p.name for p in on_system if not p.stands_for] == []
 
 
-def test_daemonsets_reach_the_nodes_that_need_them(simulation: Simulation, seen: Observation) -> None:
+def test_daemonsets_reach_the_nodes_that_need_them(seen: Observation) -> None:
     """Prevents a taint that an agent does not tolerate: no GPUs advertised, no mounts, no credentials, no health."""
     present = {node.name: set[str]() for node in seen.nodes}
     for pod in seen.pods:

@@ -71,7 +71,8 @@ def test_other_zones_and_types_of_the_plan_are_tried(simulation: Simulation, gro
         added = new_nodes(result, growth.base)
         assert bool(added) == (decision["replicas_max"] > decision["replicas"]), name
         assert {node.zone for node in added} <= {decision["zones"][-1]}, name
-        assert {node.instance_type for node in added} <= set(decision["alternates"] or [decision["instance_type"]]), name
+        expected = set(decision["alternates"] or [decision["instance_type"]])
+        assert {node.instance_type for node in added} <= expected, name
 
 
 def test_disruption_budgets_let_one_server_go_at_a_time(simulation: Simulation, growth: Growth) -> None:

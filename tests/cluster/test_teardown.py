@@ -1,4 +1,4 @@
-"""Deleted in the order of ``pulumi destroy``, a stack leaves nothing that costs money. Sorts last: it ends the stack."""
+"""Deleted in the order of ``pulumi destroy``, a stack leaves nothing that costs. Sorts last: it ends the stack."""
 
 from offline.rehearsal.simulation import Simulation
 
