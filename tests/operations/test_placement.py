@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from components import versions
 from components.scheduling import CPU_POOL, EFS_STARTUP_TAINT, GPU_RESOURCE, GPU_TAINT, POOL_LABEL, SYSTEM_TAINT
 from offline.recording import Deployment
@@ -15,6 +17,14 @@ REMOVED_BY = {EFS_STARTUP_TAINT["key"]: versions.EFS_CSI}
 TOLERATE_EVERYTHING = (versions.VPC_CNI, versions.KUBE_PROXY, versions.POD_IDENTITY_AGENT, versions.EFS_CSI)
 """DaemonSets of EKS that run on every node by their own defaults (awsdocs/amazon-eks-user-guide add-ons)."""
 CONTROLLERS = (versions.COREDNS, versions.METRICS_SERVER, versions.EBS_CSI, versions.EFS_CSI)
+
+
+@pytest.fixture
+def own(up: Deployment) -> Deployment:
+    """Return the stacks whose add-ons and system nodes are theirs."""
+    if not up.of_type("eks:index:Cluster"):
+        pytest.skip("the cluster is somebody else's, with what runs on it")
+    return up
 
 
 def tolerates(tolerations: list[Mapping[str, Any]], taint: Mapping[str, Any]) -> bool:
@@ -50,13 +60,13 @@ def gpu_taints(deployment: Deployment) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def test_every_operand_of_the_gpu_operator_reaches_gpu_nodes(up: Deployment) -> None:
+def test_every_operand_of_the_gpu_operator_reaches_gpu_nodes(own: Deployment) -> None:
     """Prevents nodes that never offer nvidia.com/gpu, because one DaemonSet does not tolerate the pool's taint."""
-    values = operator_values(up)
-    for taint in gpu_taints(up):
+    values = operator_values(own)
+    for taint in gpu_taints(own):
         assert tolerates(values["daemonsets"]["tolerations"], taint)
         assert tolerates(values["node-feature-discovery"]["worker"]["tolerations"], taint)
-        health = addon_configuration(up, versions.NODE_MONITORING_AGENT)
+        health = addon_configuration(own, versions.NODE_MONITORING_AGENT)
         assert tolerates(health["dcgmAgent"]["tolerations"], taint)
 
 
@@ -74,26 +84,26 @@ def test_every_pod_tolerates_its_own_nodes_and_no_others(up: Deployment) -> None
         assert not tolerates(pod.get("tolerations", []), SYSTEM_TAINT), each.name
 
 
-def test_every_startup_taint_is_taken_away_by_something_installed(up: Deployment) -> None:
+def test_every_startup_taint_is_taken_away_by_something_installed(own: Deployment) -> None:
     """Prevents nodes that stay closed for ever: Karpenter never calls such a node initialized."""
-    installed = {r.inputs["addonName"] for r in up.of_type("aws:eks/addon:Addon")}
-    for pool in up.of_kind("NodePool"):
+    installed = {r.inputs["addonName"] for r in own.of_type("aws:eks/addon:Addon")}
+    for pool in own.of_kind("NodePool"):
         for taint in pool.inputs["spec"]["template"]["spec"].get("startupTaints", ()):
             assert REMOVED_BY[taint["key"]] in installed, (pool.name, taint)
 
 
-def test_every_controller_runs_on_system_nodes(up: Deployment) -> None:
+def test_every_controller_runs_on_system_nodes(own: Deployment) -> None:
     """Prevents controllers on nodes that they, or Karpenter, would have to make first."""
-    group = up.one("aws:eks/nodeGroup:NodeGroup").inputs
+    group = own.one("aws:eks/nodeGroup:NodeGroup").inputs
     effects = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute"}
     system = [{**taint, "effect": effects[taint["effect"]]} for taint in group["taints"]]
     assert {taint["key"] for taint in system} == {SYSTEM_TAINT["key"]}
-    values = operator_values(up)
+    values = operator_values(own)
     placements = [
         values["operator"],
         values["node-feature-discovery"]["master"],
         values["node-feature-discovery"]["gc"],
-        *(_controller(up, addon) for addon in CONTROLLERS),
+        *(_controller(own, addon) for addon in CONTROLLERS),
     ]
     for placement in placements:
         assert all(tolerates(placement["tolerations"], taint) for taint in system), placement

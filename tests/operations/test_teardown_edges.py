@@ -64,7 +64,6 @@ RULES: dict[str, tuple[Pick, Pick]] = {
     "volumes before their file system": (kinds("PersistentVolume"), types("fileSystem:FileSystem")),
     "pods before their namespace": (PODS, kinds("Namespace")),
     "pods before what advertises GPUs": (kinds("Deployment"), release("gpu-operator")),
-    "nodes before their class": (kinds("NodePool"), kinds("EC2NodeClass")),
     "nodes and classes before who terminates them": (KARPENTER_OBJECTS, release("karpenter")),
     "nodes and classes before the permissions to terminate": (KARPENTER_OBJECTS, below("Karpenter", PERMISSIONS)),
     "nodes before their access entry": (KARPENTER_OBJECTS, types("accessEntry:AccessEntry")),
@@ -93,7 +92,10 @@ RULES: dict[str, tuple[Pick, Pick]] = {
     "cluster before its subnets": (types("eks:index:Cluster"), types("ec2/subnet:Subnet", "ec2/vpc:Vpc")),
     "mounts before their group and subnets": (
         types("efs/mountTarget:MountTarget"),
-        types("ec2/subnet:Subnet", "ec2/securityGroup:SecurityGroup", "fileSystem:FileSystem"),
+        lambda r: (
+            types("ec2/subnet:Subnet")(r)
+            or below("ModelCache", types("ec2/securityGroup:SecurityGroup", "fileSystem:FileSystem"))(r)
+        ),
     ),
     "NAT gateways before their addresses": (types("natGateway:NatGateway"), types("ec2/eip:Eip")),
     "everything in the VPC before the VPC": (
@@ -128,6 +130,17 @@ def test_every_rule_looks_at_something(rule: str) -> None:
     resources = recorded("prod").resources
     assert any(holder(r) for r in resources)
     assert any(base(r) for r in resources)
+
+
+def test_every_pool_goes_before_its_own_class_and_group(up: Deployment) -> None:
+    """Prevents nodes whose class, or whose EFA security group, is asked to go while they still use it."""
+    position = destroy_position(up)
+    nodes = [r for r in up.resources if kinds("NodePool")(r)]
+    assert nodes
+    for pool in nodes:
+        beside = [r for r in up.children(pool.parent) if kinds("EC2NodeClass")(r) or types("SecurityGroup")(r)]
+        assert beside
+        assert all(position[pool.urn] < position[r.urn] for r in beside), pool.name
 
 
 def test_the_rules_see_a_missing_edge() -> None:
