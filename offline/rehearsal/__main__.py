@@ -10,7 +10,7 @@ import sys
 import time
 
 from offline.rehearsal import stages
-from offline.rehearsal.build import Toolchain, ToolchainMissingError, toolchain
+from offline.rehearsal.build import Toolchain, ToolchainMissingError, ensure_available, toolchain
 from offline.rehearsal.bundle import Bundle, from_deployment
 from offline.rehearsal.control_plane import ControlPlane
 from offline.rehearsal.ec2 import Reservation
@@ -25,14 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)
+    path = target_file(parser, options)
     try:
-        bundle = from_deployment(deploy_target(target_file(parser, options)))
+        ensure_available()
+        bundle = from_deployment(deploy_target(path))
         stages.check(options.steps, {model["name"] for model in bundle.models})
         servers = toolchain()
     except (Refused, ToolchainMissingError) as refused:
         print(refused, file=sys.stderr)
         return 1
-    except stages.UnknownStepError as wrong:
+    except stages.UnknownModelError as wrong:
         parser.error(str(wrong))
     given = tuple(options.reservation)
     report = rehearse(bundle, servers, options.steps, given)

@@ -88,17 +88,23 @@ def toolchain() -> Toolchain:
             raise ToolchainMissingError(f"REHEARSAL_BIN={given} lacks {', '.join(missing)}.")
         own = ("The servers come from REHEARSAL_BIN: their versions are whatever was built there.",)
         return Toolchain(folder, _crds_beside(folder), built, own + notes)
+    ensure_available()
     folder = cache_folder()
     if not (folder / "complete").exists():
-        _build(folder, built)
+        _build(folder, built, shutil.which("go") or "go")
     return Toolchain(folder, folder / "crds", built, notes)
 
 
-def unavailable() -> str | None:
-    """Why no rehearsal can run here, or None. Builds nothing."""
+def ensure_available() -> None:
+    """Raise ToolchainMissingError where the servers are neither there nor can be built. Builds nothing."""
     if os.environ.get("REHEARSAL_BIN") or (cache_folder() / "complete").exists() or shutil.which("go"):
-        return None
-    return f"no Go on the PATH, no REHEARSAL_BIN, and nothing built at {cache_folder()}"
+        return
+    texts = [(MODULES / name / "go.mod").read_text() for name in _MODULE_OF]
+    needed = max(re.findall(r"^go (\S+)$", text, re.MULTILINE)[0] for text in texts)
+    raise ToolchainMissingError(
+        f"The rehearsal builds Kubernetes and Karpenter once and found no Go. Install Go {needed} or newer "
+        "(https://go.dev/dl/), or set REHEARSAL_BIN to a folder that holds " + ", ".join(SERVERS) + "."
+    )
 
 
 def _crds_beside(folder: Path) -> Path | None:
@@ -109,15 +115,7 @@ def _crds_beside(folder: Path) -> Path | None:
     return _module_folder(go) / _CRDS if go else None
 
 
-def _build(folder: Path, built: Mapping[str, str]) -> None:
-    go = shutil.which("go")
-    if go is None:
-        texts = [(MODULES / name / "go.mod").read_text() for name in _MODULE_OF]
-        needed = max(re.findall(r"^go (\S+)$", text, re.MULTILINE)[0] for text in texts)
-        raise ToolchainMissingError(
-            f"The rehearsal builds Kubernetes and Karpenter once and found no Go. Install Go {needed} or newer "
-            "(https://go.dev/dl/), or set REHEARSAL_BIN to a folder that holds " + ", ".join(SERVERS) + "."
-        )
+def _build(folder: Path, built: Mapping[str, str], go: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder.with_suffix(".lock")):
         if (folder / "complete").exists():

@@ -11,8 +11,8 @@ from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
 
 
-class UnknownStepError(ValueError):
-    """A step that names no model of the stack, or is written wrongly."""
+class UnknownModelError(LookupError):
+    """A step that names no model of the stack."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +58,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 class _Collect(argparse.Action):
     def __call__(
         self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's signature
+        parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        steps = [*(getattr(namespace, self.dest) or []), Step((option_string or "").lstrip("-"), values or "")]
-        setattr(namespace, self.dest, steps)
+        step = Step((option_string or "").lstrip("-"), values or "")
+        count = step.value.partition("=")[2]
+        if step.verb == "no-capacity" and step.value.count("/") != 2:
+            parser.error(f"--no-capacity {step.value}: write TYPE/ZONE/CAPACITY, for example 'g5.12xlarge/*/spot'")
+        if step.verb == "scale" and not count.isdigit():
+            parser.error(f"--scale {step.value}: write MODEL=N")
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), step])
 
 
 def check(steps: list[Step], models: set[str]) -> None:
-    """Raise UnknownStepError with every step that cannot be done."""
-    wrong = []
-    for step in steps:
-        name, _, count = step.value.partition("=")
-        if step.verb == "no-capacity":
-            if step.value.count("/") != 2:
-                wrong.append(f"--no-capacity {step.value}: write TYPE/ZONE/CAPACITY, for example 'g5.12xlarge/*/spot'")
-        elif step.verb == "scale" and not count.isdigit():
-            wrong.append(f"--scale {step.value}: write MODEL=N")
-        elif step.verb != "tear-down" and name not in models:
-            wrong.append(f"--{step}: the stack has no model {name}, only {', '.join(sorted(models))}")
-    if wrong:
-        raise UnknownStepError("\n".join(wrong))
+    """Raise UnknownModelError with every step whose model the stack does not have."""
+    named = [(step, step.value.partition("=")[0]) for step in steps if step.verb not in {"no-capacity", "tear-down"}]
+    known = ", ".join(sorted(models))
+    if wrong := [f"--{step}: no model {name}, only {known}" for step, name in named if name not in models]:
+        raise UnknownModelError("\n".join(wrong))
 
 
 def first(simulation: Simulation) -> Stage:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from offline.program import ROOT, deploy_file
-from offline.rehearsal.build import Toolchain, toolchain, unavailable
+from offline.rehearsal.build import Toolchain, ToolchainMissingError, ensure_available, toolchain
 from offline.rehearsal.bundle import from_deployment
 from offline.rehearsal.control_plane import ControlPlane
 from offline.rehearsal.instances import assumed_reservations
@@ -38,8 +38,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def servers() -> Toolchain:
     """Return the real servers; tests that need them are skipped where they can be neither found nor built."""
-    if reason := unavailable():
-        pytest.skip(f"no rehearsal here: {reason}")
+    try:
+        ensure_available()
+    except ToolchainMissingError as missing:
+        pytest.skip(str(missing))
     return toolchain()
 
 
