@@ -44,6 +44,7 @@ def decide(
     token: bool = False,
     api_key: bool = False,
     ignored: tuple[Problem, ...] = (),
+    sound: bool = True,
     today: dt.date | None = None,
 ) -> Decisions:
     """Size every model and derive pools, cost and warnings.
@@ -54,6 +55,7 @@ def decide(
         token: whether the stack has a Hugging Face token.
         api_key: whether the stack has a key for the models' callers.
         ignored: settings that have no effect, to be said with the other warnings.
+        sound: whether the settings break no rule; else they are only searched for further problems.
         today: the day that support dates are judged by; None: today.
 
     """
@@ -66,11 +68,12 @@ def decide(
             problems.extend(error.problems)
     pools = plan_pools(config, plans)
     refused, told = version_findings(config, today or dt.datetime.now(dt.UTC).date())
+    known = advice(config, plans, pools, token=token, api_key=api_key) if sound else ()
     return Decisions(
         models=tuple(plans),
         pools=pools,
-        cost=cost(config, plans, pools),
-        warnings=(*ignored, *advice(config, plans, pools, token=token, api_key=api_key), *told),
+        cost=cost(config, plans, pools) if sound else Cost(()),
+        warnings=(*ignored, *known, *told),
         problems=(*problems, *planned_pool_problems(config, pools), *refused),
         cache_throughput=config.cache.throughput,
     )

@@ -25,6 +25,7 @@ def deploy() -> None:
         token=secrets.hugging_face_token is not None,
         api_key=secrets.api_key is not None,
         ignored=settings.ignored,
+        sound=not settings.problems,
     )
     if settings.problems or decisions.problems:
         raise InvalidStack(pulumi.get_stack(), (*settings.problems, *decisions.problems))

@@ -58,7 +58,7 @@ def operator_values(
         # The NRI plugin ships in the toolkit container, which is off.
         "cdi": {"enabled": True, "nriPluginEnabled": False},
         # Bottlerocket nodes are opted out one by one, by a label of their pool.
-        "devicePlugin": {"enabled": True, **_device_plugin_config(time_slices)},
+        "devicePlugin": {"enabled": True, **_device_plugin_config(time_slices, "mixed" if mig else "none")},
         "gfd": {"enabled": True},
         # Must stay: without its label the operator takes the operands off the node.
         "nfd": {"enabled": True},
@@ -88,14 +88,14 @@ def operator_values(
     }
 
 
-def _device_plugin_config(time_slices: tuple[int, ...]) -> dict[str, Any]:
+def _device_plugin_config(time_slices: tuple[int, ...], mig_strategy: str) -> dict[str, Any]:
     if not time_slices:
         return {}
-    data = {"default": "version: v1\nflags: {migStrategy: none}\n"}
+    head = f"version: v1\nflags: {{migStrategy: {mig_strategy}}}\n"
+    data = {"default": head}
     for replicas in sorted(set(time_slices)):
         data[TIME_SLICE_CONFIG.format(replicas=replicas)] = (
-            "version: v1\n"
-            "flags: {migStrategy: none}\n"
+            f"{head}"
             "sharing:\n"
             "  timeSlicing:\n"
             "    renameByDefault: true\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.karpenter.budgets import window_problems
 from components.karpenter.efa import layout
-from components.karpenter.node_pool import WEIGHTS
+from components.karpenter.node_pool import CAPACITY_TYPES
 from components.karpenter.sharing import mig_profiles
 from components.sizing.catalog import InstanceType, UnknownCatalogKeyError, instance_type
 
@@ -83,10 +83,10 @@ def _types(pool: PoolFacts) -> tuple[list[InstanceType], list[PoolProblem]]:
 
 def _capacity(pool: PoolFacts) -> Iterator[PoolProblem]:
     if not pool.capacity:
-        yield PoolProblem("capacity", [], "capacity", "no capacity type", f"one or more of {', '.join(WEIGHTS)}")
+        yield PoolProblem("capacity", [], "capacity", "no capacity type", f"one or more of {', '.join(CAPACITY_TYPES)}")
     for name in pool.capacity:
-        if name not in WEIGHTS:
-            yield PoolProblem("capacity", name, "capacity", "unknown capacity type", f"use {', '.join(WEIGHTS)}")
+        if name not in CAPACITY_TYPES:
+            yield PoolProblem("capacity", name, "capacity", "unknown capacity type", f"use {', '.join(CAPACITY_TYPES)}")
     if "reserved" in pool.capacity and not pool.reservations:
         yield PoolProblem(
             "capacity",

@@ -138,12 +138,12 @@ class GpuNodePool(pulumi.ComponentResource):
         nodes = create_node_class(name, self._node_class(name, types), parent=self)
         template = self._template(types, grace)
         zones = self._zones()
-        for capacity in chain:
+        for step, capacity in enumerate(chain):
             manifest = node_pool(
                 names[capacity],
                 template,
                 capacity=capacity,
-                weight=WEIGHTS[capacity] if len(chain) > 1 else None,
+                weight=WEIGHTS[step] if len(chain) > 1 else None,
                 zones=zones,
                 static_nodes=int(args["static_nodes"]) if "static_nodes" in args else None,
             )
@@ -236,8 +236,9 @@ def gpu_labels(pool: str, family: str) -> dict[str, str]:
         "feature.node.kubernetes.io/pci-10de.present": "true",
     }
     if family == "bottlerocket":
-        # The system runs a device plugin of its own; two would fight for nvidia.com/gpu.
+        # The system runs a device plugin and a MIG manager of its own; two would fight for the GPUs.
         labels["nvidia.com/gpu.deploy.device-plugin"] = "false"
+        labels["nvidia.com/gpu.deploy.mig-manager"] = "false"
     return labels
 
 

@@ -8,8 +8,9 @@ from components.karpenter.node_class import API_VERSION as NODE_CLASS_API_VERSIO
 
 API_VERSION = "karpenter.sh/v1"
 
-WEIGHTS = {"reserved": 90, "on-demand": 50, "spot": 10}
-"""Karpenter tries the heavier pool first: what is already paid for, then what cannot be taken away, then spot."""
+CAPACITY_TYPES = ("reserved", "on-demand", "spot")
+WEIGHTS = (90, 50, 10)
+"""Of the first, second and third way to buy in a pool's own order: Karpenter tries the heavier NodePool first."""
 
 
 @dataclass(frozen=True)

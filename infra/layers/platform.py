@@ -11,7 +11,7 @@ from components.efa_device_plugin import EfaDevicePlugin
 from components.gpu_operator import GpuOperator, GpuOperatorArgs
 from components.karpenter import CpuNodePool, CpuNodePoolArgs, GpuNodePool, GpuNodePoolArgs, Karpenter
 from infra.layers.foundation import Foundation
-from infra.planning.pools import PoolPlan, reservation
+from infra.planning.pools import PoolPlan, reservation, shares
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _gpu_pool(foundation: Foundation, planned: PoolPlan, karpenter: Karpenter) -
     if pool.placement_group is not None:
         args["placement_group"] = pool.placement_group
     if pool.sharing is not None:
-        args["sharing"] = pool.sharing.way
+        args["sharing"] = shares(pool.sharing)
     if planned.grace_minutes is not None:
         args["termination_grace_minutes"] = planned.grace_minutes
     if pool.volume_gib is not None:

@@ -80,14 +80,14 @@ def _beside_models(pools: Iterable[PoolPlan], region: str) -> Iterator[CostLine]
     """Yield GPU nodes that no replica pays for: fixed ones that stand idle, and those that share their GPUs."""
     for planned in pools:
         pool, kind = planned.pool, planned.instance_types[0]
-        idle, most = 0, 0
         if pool.static_nodes is not None:
-            idle = max(0, pool.static_nodes - sum(each.decision.replicas for each in planned.models))
-            most = max(0, pool.static_nodes - sum(each.decision.replicas_max for each in planned.models))
+            running = sum(each.decision.replicas for each in planned.models)
+            growing = sum(each.decision.replicas_max for each in planned.models)
+            idle = (max(0, pool.static_nodes - running), max(0, pool.static_nodes - growing))
+            yield _nodes(f"Pool {pool.name}: rest of its {pool.static_nodes} fixed × {kind}", kind, region, idle)
         elif pool.sharing is not None:
             most = planned.gpu_limit // catalog.instance_type(kind).gpu_count
-        if idle or most:
-            yield _nodes(f"Pool {pool.name} beside models: {idle} to {most} × {kind}", kind, region, (idle, most))
+            yield _nodes(f"Pool {pool.name}: 0 to {most} × {kind}, shared", kind, region, (0, most))
 
 
 def _platform(config: StackConfig) -> Iterator[CostLine]:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from components.karpenter import ReservationArgs
+from components.karpenter import ReservationArgs, SharingArgs
 from components.sizing import catalog
 from infra.planning.models import ModelPlan
-from infra.settings.pool_sections import GpuPool, Reservation
+from infra.settings.pool_sections import GpuPool, Reservation, Sharing
 from infra.settings.sections import StackConfig
 
 
@@ -62,6 +62,11 @@ def reservation(settings: Reservation) -> ReservationArgs:
     """Return a reservation as a node pool takes it: only what is set."""
     given = {key: value for key, value in dataclasses.asdict(settings).items() if value}
     return cast("ReservationArgs", given)
+
+
+def shares(settings: Sharing) -> SharingArgs:
+    """Return how GPUs are shared as a node pool takes it: only what is set."""
+    return cast("SharingArgs", settings.way)
 
 
 def _plan(pool: GpuPool, plans: tuple[ModelPlan, ...], config: StackConfig) -> PoolPlan | None:
