@@ -122,6 +122,8 @@ def test_a_chain_buys_in_its_order() -> None:
         for pool in recorded("capacity-chain").of_kind("NodePool")
     }
     assert weights["g5-reserved"] > weights["g5-on-demand"] > weights["g5-spot"]
+    cheap = {pool.name: pool.inputs["spec"].get("weight") for pool in recorded("cheap-pool").of_kind("NodePool")}
+    assert cheap["single-gpu-spot"] > cheap["single-gpu-on-demand"]
     terms = recorded("capacity-chain").one("kubernetes:karpenter.k8s.aws/v1:EC2NodeClass", "g5").inputs["spec"]
     assert terms["capacityReservationSelectorTerms"] == [
         {"id": "cr-0123456789abcdef0"},
