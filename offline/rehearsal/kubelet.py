@@ -47,8 +47,8 @@ class Kubelets:
     ) -> None:  # fmt: skip
         self.kube, self.cluster, self.market, self.agents = kube, cluster, market, frozenset(agents)
         self.errors: list[str] = []
-        self.hold: set[str] = set()
-        """Names of pods that stay unready (a model that loads for ever)."""
+        self.frozen = threading.Lock()
+        """While somebody holds it, no node and no pod changes."""
         self._chores = (self._nodes, self._pods, self._volumes, *chores)
         self._address = itertools.count(1)
         self._stopped = threading.Event()
@@ -66,7 +66,8 @@ class Kubelets:
         while not self._stopped.wait(POLL_S):
             for chore in self._chores:
                 try:
-                    chore()
+                    with self.frozen:
+                        chore()
                 except ApiError as error:
                     if error.status not in {404, 409}:  # gone or changed meanwhile: the next round sees it
                         self.errors.append(str(error))
@@ -170,7 +171,7 @@ class Kubelets:
 
     def _report(self, pod: Obj, phase: str) -> None:
         spec, done = pod["spec"], phase == "Succeeded"
-        ready = not done and pod["metadata"]["name"] not in self.hold
+        ready = not done
         number = next(self._address)
         address = f"10.1.{number // 250 % 250}.{number % 250 + 1}"
         conditions = {"Initialized": True, "Ready": ready, "ContainersReady": ready}
