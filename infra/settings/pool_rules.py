@@ -44,9 +44,6 @@ def _families(pool: GpuPool) -> Iterator[Problem]:
             reasons = dict.fromkeys(kind.excluded.text for kind in types if kind.excluded)
             message = f"has no instance type that can serve: {'; '.join(reasons)}"
             yield Problem(path, family, "capability", message, "use another family, for example g5, g6e or p5")
-        elif pool.efa and not any(kind.efa_count for kind in types):
-            message = "has no instance type with EFA, and efa is true"
-            yield Problem(path, family, "efa-missing", message, "use a family such as p5, or efa: false")
 
 
 def _capacity(pool: GpuPool) -> Iterator[Problem]:

@@ -1,8 +1,6 @@
 """A cluster that somebody else owns."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 
@@ -12,26 +10,7 @@ from components.karpenter import Karpenter
 from offline.eks_cloud import EksCloud
 from offline.harness import deploy
 
-ISSUER = "https://oidc.eks.us-east-1.amazonaws.com/id/THEIRS"
-
-
-class TheirCloud(EksCloud):
-    """An account in which the cluster exists."""
-
-    def invoke(self, token: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Answer the look-up of the cluster as EKS does."""
-        if token != "aws:eks/getCluster:getCluster":  # noqa: S105 - a function's name
-            return super().invoke(token, args)
-        return {
-            "id": args["name"],
-            "name": args["name"],
-            "arn": f"arn:aws:eks:us-east-1:123456789012:cluster/{args['name']}",
-            "endpoint": "https://theirs.eks.amazonaws.com",
-            "version": "1.35",
-            "certificateAuthorities": [{"data": "Q0E="}],
-            "identities": [{"oidcs": [{"issuer": ISSUER}]}],
-            "vpcConfig": {"clusterSecurityGroupId": "sg-theirs", "vpcId": "vpc-theirs"},
-        }
+ISSUER = "https://oidc.eks.us-east-1.amazonaws.com/id/theirs"
 
 
 def program() -> None:
@@ -52,19 +31,20 @@ def program() -> None:
 
 def test_somebody_elses_cluster_is_read_and_never_touched() -> None:
     """Prevents that destroy, or a changed setting, reaches a cluster that other teams live in."""
-    made = deploy(program, cloud=TheirCloud())
+    made = deploy(program, cloud=EksCloud())
     theirs = ("eks:", "aws:eks/cluster", "aws:eks/addon", "aws:ec2/")
     assert not [r for r in made.resources if r.type.startswith(theirs)]
     outputs = made.component_outputs[next(r.urn for r in made.components() if r.name == "cluster")]
-    assert outputs["securityGroupId"] == "sg-theirs"
-    assert outputs["vpcId"] == "vpc-theirs"
-    assert outputs["kubernetesVersion"] == "1.35"
+    answer = EksCloud().invoke("aws:eks/getCluster:getCluster", {"name": "theirs"})
+    assert outputs["securityGroupId"] == answer["vpcConfig"]["clusterSecurityGroupId"]
+    assert outputs["vpcId"] == answer["vpcConfig"]["vpcId"]
+    assert outputs["clusterArn"] == answer["arn"]
     assert made.one("pulumi:providers:kubernetes").inputs["clusterIdentifier"] == ISSUER
 
 
 def test_nodes_carry_network_permissions_where_the_plugin_has_none() -> None:
     """Prevents Karpenter's nodes that never become Ready in a cluster whose network plugin uses the node's role."""
-    made = deploy(program, cloud=TheirCloud())
+    made = deploy(program, cloud=EksCloud())
     attached = made.of_type("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     assert any(str(r.inputs["policyArn"]).endswith("AmazonEKS_CNI_Policy") for r in attached)
 
