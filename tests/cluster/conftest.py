@@ -9,35 +9,38 @@ from collections.abc import Iterator
 
 import pytest
 
-from offline.program import ROOT, deploy_file
+from offline.program import deploy_file
 from offline.rehearsal.build import Toolchain, ToolchainMissingError, ensure_available, toolchain
 from offline.rehearsal.bundle import from_deployment
 from offline.rehearsal.control_plane import ControlPlane
 from offline.rehearsal.instances import assumed_reservations
 from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
-from offline.stack_files import stack_name
-
-SHIPPED = sorted(ROOT.glob("Pulumi.*.yaml"))
-EXAMPLES = sorted(ROOT.glob("examples/**/Pulumi.*.yaml"))
-BRIEFLY = ("test_admission", "test_deployed", "test_teardown")
-"""Files that run on the examples too; the others take a minute a stack and run on the shipped stacks."""
+from tests.cluster import stacks
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on every stack, or on the one that its file names in ``STACK``."""
-    if "simulation" not in metafunc.fixturenames:
-        return
-    stacks = [*SHIPPED, *EXAMPLES] if metafunc.definition.path.stem in BRIEFLY else SHIPPED
-    if only := getattr(metafunc.module, "STACK", None):
-        stacks = [path for path in [*SHIPPED, *EXAMPLES] if stack_name(path) == only]
-    names = [stack_name(path) for path in stacks]
-    metafunc.parametrize("simulation", stacks, indirect=True, scope="session", ids=names)
+    """Offer every test every stack: pytest groups by the position in this list, so it must be the same everywhere."""
+    if "simulation" in metafunc.fixturenames:
+        names = list(stacks.ALL)
+        metafunc.parametrize("simulation", names, indirect=True, scope="session", ids=names)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a test on the stacks that its file is about: ``STACKS``, or all that are shipped."""
+    items[:] = [item for item in items if _is_about(item)]
+
+
+def _is_about(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or "simulation" not in callspec.params:
+        return True
+    return callspec.params["simulation"] in getattr(getattr(item, "module", None), "STACKS", stacks.SHIPPED)
 
 
 @pytest.fixture(scope="session")
 def servers() -> Toolchain:
-    """Return the real servers; tests that need them are skipped where they can be neither found nor built."""
+    """Return the real servers; skip tests that need them where they can be neither found nor built."""
     try:
         ensure_available()
     except ToolchainMissingError as missing:
@@ -47,15 +50,16 @@ def servers() -> Toolchain:
 
 @pytest.fixture(scope="session")
 def plane(servers: Toolchain) -> Iterator[ControlPlane]:
-    """Return the control plane of the whole suite."""
+    """Run the control plane of the whole suite."""
     with ControlPlane(servers.servers) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def simulation(request: pytest.FixtureRequest, plane: ControlPlane, servers: Toolchain) -> Iterator[Simulation]:
-    """Return a stack as deployed, settled."""
-    bundle = from_deployment(deploy_file(request.param))
+    """Deploy a stack and wait until it has settled."""
+    stack = stacks.ALL[request.param]
+    bundle = stack.change(from_deployment(deploy_file(stack.path)))
     with Simulation(plane, servers, bundle, *assumed_reservations(bundle)) as running:
         running.settle()
         yield running

@@ -5,6 +5,9 @@ import pytest
 from offline.rehearsal.kube import ApiError, Obj
 from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
+from tests.cluster import stacks
+
+STACKS = (*stacks.SHIPPED, *stacks.EXAMPLES)
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 

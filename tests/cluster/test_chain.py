@@ -4,7 +4,7 @@ from offline.rehearsal.simulation import Simulation
 from offline.rehearsal.stages import Step, perform
 from tests.cluster.steps import by_model, new_nodes, restored
 
-STACK = "capacity-chain"
+STACKS = ("capacity-chain",)
 MODEL = "llama-8b"
 
 

@@ -7,7 +7,10 @@ from offline.rehearsal.judgement import differences
 from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
 from offline.rehearsal.stages import lacking, model_results
+from tests.cluster import stacks
 from tests.cluster.steps import by_model
+
+STACKS = (*stacks.SHIPPED, *stacks.EXAMPLES)
 
 ON_EVERY_NODE = {
     "aws-node", "kube-proxy", "eks-pod-identity-agent", "ebs-csi-node", "efs-csi-node", "eks-node-monitoring-agent",

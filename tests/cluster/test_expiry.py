@@ -6,7 +6,7 @@ from offline.rehearsal.kube import Obj
 from offline.rehearsal.simulation import Simulation
 from tests.cluster.steps import by_model, restored, wait
 
-STACK = "dev"
+STACKS = ("dev",)
 """The smallest stack is enough: the pools of all stacks come from one component with one default."""
 EXPIRY = "30s"
 

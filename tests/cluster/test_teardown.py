@@ -1,6 +1,9 @@
 """Deleted in the order of ``pulumi destroy``, a stack leaves nothing that costs. Sorts last: it ends the stack."""
 
 from offline.rehearsal.simulation import Simulation
+from tests.cluster import stacks
+
+STACKS = (*stacks.SHIPPED, *stacks.EXAMPLES)
 
 
 def test_teardown_leaves_no_node_and_no_instance(simulation: Simulation) -> None:
