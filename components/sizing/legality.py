@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.sizing.architecture import Architecture
 from components.sizing.catalog import Gpu
-from components.sizing.engine import release
+from components.sizing.engine import kv_cache_dtype, release
 from components.sizing.explain import Refusal
 from components.sizing.kv_dtypes import kv_dtype_problem
 from components.sizing.quantization import Quantization
@@ -60,7 +60,7 @@ def illegal_reasons(
     return (
         *_capability(arch, quant, options, gpu.key, capability),
         *_splits(arch, quant, parallelism, capability),
-        *_kv_dtype(arch, options, gpu.key, capability),
+        *_kv_dtype(arch, kv_cache_dtype(options, quant), gpu.key, capability),
         *_lengths(arch, options),
     )
 
@@ -252,15 +252,15 @@ def _nearest_tp(arch: Architecture, quant: Quantization, parallelism: Parallelis
     return f"legal: {', '.join(choices)}" if choices else "no TP is legal with these weights"
 
 
-def _kv_dtype(arch: Architecture, options: EngineOptions, key: str, capability: int) -> Iterator[Illegality]:
-    problem = kv_dtype_problem(arch, options.kv_cache_dtype, capability)
+def _kv_dtype(arch: Architecture, dtype: str, key: str, capability: int) -> Iterator[Illegality]:
+    problem = kv_dtype_problem(arch, dtype, capability)
     if problem:
         yield Illegality(
             "kv_dtype",
             capability / 10,
             problem.least / 10,
             "compute capability",
-            f"--kv-cache-dtype {options.kv_cache_dtype} on {key}: {problem.why}",
+            f"--kv-cache-dtype {dtype} on {key}: {problem.why}",
             rule="kv-dtype",
             remedy=problem.remedy,
         )

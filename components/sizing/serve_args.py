@@ -108,8 +108,9 @@ class _Reader:
         written, _, inline = token.partition("=")
         option = written.replace("_", "-") if written.startswith("--") else written
         option, dot, _ = option.partition(".")
-        if re.fullmatch(r"-O\d", option):
-            option, inline = "--optimization-level", option[2:]
+        level = re.fullmatch(r"-O=?(\w*)", token)
+        if level is not None:
+            option, inline = "--optimization-level", level[1]
         name, positive = self._resolve(option, written)
         entry = registry()["flags"][name]
         if entry.get("switch"):

@@ -16,6 +16,9 @@ from components.sizing.cli import table
 from components.sizing.cli.merge import merge, online_precision, split
 from components.sizing.cli.options import (
     BAD_INPUT,
+    MOST_GIB,
+    MOST_GPUS,
+    MOST_TOKENS,
     WRONG_VALUES,
     InputError,
     Parser,
@@ -35,8 +38,6 @@ from components.sizing.serve_args import BadArgumentError, read, registry
 from components.sizing.types import EngineOptions, Load, Parallelism
 
 DEFAULT_VERSION = EngineOptions().vllm_version
-_MOST_GPUS = 1024
-_MOST_TOKENS = 10**9
 _DTYPES = {"auto": "auto", "half": "float16", "float16": "float16", "bfloat16": "bfloat16"}
 
 
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     hardware = parser.add_argument_group("hardware")
     hardware.add_argument("--gpu", metavar="KEY", help=", ".join(each.key for each in catalog.gpus()))
     hardware.add_argument(
-        "--gpu-memory-gib", type=number(above=True, most=10**4, meaning="a size in GiB"), help="what CUDA shows"
+        "--gpu-memory-gib", type=number(above=True, most=MOST_GIB, meaning="a size in GiB"), help="what CUDA shows"
     )
     hardware.add_argument("--gpus", type=_gpus, help="GPUs of the host; tp x pp x dp where it is not given")
     for name, meaning in (("tp", "tensor"), ("pp", "pipeline"), ("dp", "data")):
@@ -103,16 +104,16 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--enforce-eager", action="store_true", default=None)
     engine.add_argument("--vllm-version", default=DEFAULT_VERSION, type=_version)
     engine.add_argument(
-        "--kv-memory-gib", type=number(0, 10**4, meaning="a size in GiB"), help="a given KV budget per GPU"
+        "--kv-memory-gib", type=number(0, MOST_GIB, meaning="a size in GiB"), help="a given KV budget per GPU"
     )
 
 
 def _gpus(text: str) -> int:
-    return _at_most(text, _MOST_GPUS)
+    return _at_most(text, MOST_GPUS)
 
 
 def _tokens(text: str) -> int:
-    return _at_most(text, _MOST_TOKENS)
+    return _at_most(text, MOST_TOKENS)
 
 
 def _at_most(text: str, most: int) -> int:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.sizing.cli.options import InputError
+from components.sizing.cli.options import MOST_GIB, MOST_GPUS, MOST_TOKENS, InputError
 from components.sizing.quantization import PRECISIONS
 from components.sizing.serve_args import ServeCommand, registry
 from components.sizing.verdict import KV_BYTES_FLAG
@@ -92,20 +92,20 @@ def _move(given: argparse.Namespace, name: str, flag: str, left: dict[str, Any])
 def _check_positive(given: argparse.Namespace) -> None:
     """Check what vLLM's configuration classes refuse after parsing."""
     for name in ("tp", "pp", "dp", "max_num_seqs", "max_num_batched_tokens"):
-        value = getattr(given, name)
-        if value is not None and value < 1:
-            msg = f"--{name.replace('_', '-')} {value}: a whole number from 1 on is accepted"
+        value, most = getattr(given, name), MOST_GPUS if name in {"tp", "pp", "dp"} else MOST_TOKENS
+        if value is not None and not 1 <= value <= most:
+            msg = f"--{name.replace('_', '-')} {value}: a whole number from 1 to {most} is accepted"
             raise InputError(msg)
     length = given.max_model_len
-    if length is not None and length < 1 and length != -1:
-        msg = f"--max-model-len {length}: a whole number from 1 on, or auto, is accepted"
+    if length is not None and not 1 <= length <= MOST_TOKENS and length != -1:
+        msg = f"--max-model-len {length}: a whole number from 1 to {MOST_TOKENS}, or auto, is accepted"
         raise InputError(msg)
     share = given.gpu_memory_utilization
     if share is not None and not 0 < share <= 1:
         msg = f"--gpu-memory-utilization {share}: a share above 0 and up to 1 is accepted"
         raise InputError(msg)
-    if given.kv_memory_gib is not None and given.kv_memory_gib < 0:
-        msg = f"--kv-memory-gib {given.kv_memory_gib:g}: a number from 0 on is accepted"
+    if given.kv_memory_gib is not None and not 0 <= given.kv_memory_gib <= MOST_GIB:
+        msg = f"--kv-memory-gib {given.kv_memory_gib:g}: a number from 0 to {MOST_GIB} is accepted"
         raise InputError(msg)
 
 

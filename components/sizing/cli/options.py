@@ -15,6 +15,8 @@ from components.sizing.architecture import Architecture, UnknownModel, Unsupport
 from components.sizing.serve_args import human_readable_int
 
 BAD_INPUT = 2
+MOST_GPUS, MOST_TOKENS, MOST_GIB = 1024, 10**9, 10**4
+"""Above these an option is a typing error; they also bound the work that it causes."""
 _LARGEST_FILE_BYTES = 256 * 2**20
 _LIMITS = {"layers": 4096, "hidden": 10**6, "heads": 10**5, "kv_heads": 10**5, "head_dim": 10**5, "vocab": 10**8}
 """Above these a configuration is a typing error; they also bound the work that it causes."""
