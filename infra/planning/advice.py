@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
+from infra.planning.capacity import capacity_advice
 from infra.planning.models import ModelPlan
 from infra.planning.pools import PoolPlan
 from infra.settings.problems import Problem
@@ -29,7 +30,9 @@ def advice(
         callers = ", ".join(config.access.client_namespaces)
         message = f"is not set: any pod in namespace {callers} may use every model"
         yield Problem("apiKey", None, "authentication", message, "pulumi config set --secret apiKey VALUE")
-    used = {planned.pool.name for planned in pools}
+    planned = tuple(pools)
+    yield from capacity_advice(planned, config.region)
+    used = {each.pool.name for each in planned}
     for pool in config.gpu_pools:
         if pool.name not in used:
             yield Problem(pool.path, pool.name, "unused", "is used by no model, and is not created", "remove it")

@@ -38,7 +38,10 @@ PAINS: dict[str, Answer] = {
         "test_memory_is_what_cuda_reports_not_what_is_sold",
     ),
     "P6 which instance do I need": ("test_every_rejection_has_two_numbers_and_a_text_that_follows_from_them",),
-    "P7 pods pending for ever, quota is zero": "no quota is read; recovery.md and the examples name the codes",
+    "P7 pods pending for ever, quota is zero": (
+        "test_every_quota_that_nodes_use_up_is_named",
+        "test_the_quota_covers_the_limit_of_the_pool",
+    ),
     "P8 a shortage of one type or zone blocks": (
         "test_alternates_run_the_same_pods",
         "test_gpu_pools_span_zones",

@@ -1,0 +1,53 @@
+"""What must be bought or asked for before a pool's nodes can start, and what ends by itself."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+from components.karpenter import CAPACITY_BLOCK_DRAIN_MINUTES
+from components.sizing import catalog
+from infra.planning.pools import PoolPlan
+from infra.settings.problems import Problem
+
+_BLOCKS_END_UTC = (11, 30)
+"""Every Capacity Block ends at this hour and minute of its last day
+(docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-blocks-purchase.html)."""
+
+
+def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]:
+    """Yield the quotas that the pools may use up, and when Capacity Blocks end."""
+    planned = tuple(pools)
+    for code, vcpus in sorted(_quotas(planned).items()):
+        message = (
+            f"is a quota that must allow {vcpus:,} vCPUs, which the pools may grow to; below that nodes do not start and "
+            "pods stay pending. New accounts have 0"
+        )
+        fix = f"aws service-quotas get-service-quota --region {region} --service-code ec2 --quota-code {code}"
+        yield Problem("gpuPools", code, "quota", message, fix)
+    for each in planned:
+        if each.pool.capacity_block:
+            minute = _BLOCKS_END_UTC[0] * 60 + _BLOCKS_END_UTC[1] - CAPACITY_BLOCK_DRAIN_MINUTES
+            last = f"{minute // 60}:{minute % 60:02} UTC"
+            message = (
+                f"ends by itself: a block is over at {_BLOCKS_END_UTC[0]}:{_BLOCKS_END_UTC[1]} UTC of its last day; "
+                f"Karpenter drains {CAPACITY_BLOCK_DRAIN_MINUTES} minutes before, from {last}"
+            )
+            fix = "buy the next block before that, or let the models use another pool too"
+            yield Problem(f"{each.pool.path}.capacityBlock", True, "capacity-block", message, fix)
+
+
+def _quotas(pools: Iterable[PoolPlan]) -> dict[str, int]:
+    """Return the vCPUs that each quota must allow, by its code; every step of a chain may carry the whole load."""
+    needed: dict[str, int] = {}
+    for planned in pools:
+        # No source says whether instances of a Capacity Block count against a quota.
+        ways = {way for way in planned.pool.capacity if not planned.pool.capacity_block}
+        for spot in {way == "spot" for way in ways}:
+            most: dict[str, int] = {}
+            for kind in map(catalog.instance_type, planned.instance_types):
+                code = kind.quota_spot if spot else kind.quota_on_demand
+                if code is not None:
+                    vcpus = math.ceil(planned.gpu_limit / kind.gpu_count) * kind.vcpus
+                    most[code] = max(most.get(code, 0), vcpus)
+            for code, vcpus in most.items():
+                needed[code] = needed.get(code, 0) + vcpus
+    return needed
