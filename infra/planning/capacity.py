@@ -18,7 +18,7 @@ def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]
     planned = tuple(pools)
     for code, vcpus in sorted(_quotas(planned).items()):
         message = (
-            f"is a quota that must allow {vcpus:,} vCPUs, which the pools may grow to; below that nodes do not start and "
+            f"is a quota that must allow {vcpus:,} vCPUs, which the pools may grow to; below that, no node starts and "
             "pods stay pending. New accounts have 0"
         )
         fix = f"aws service-quotas get-service-quota --region {region} --service-code ec2 --quota-code {code}"
