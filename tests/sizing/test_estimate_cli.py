@@ -171,7 +171,7 @@ def test_the_table_names_verdict_and_sources(capsys: pytest.CaptureFixture[str])
         ([*BASE, "--", "--kv-cache-dtype", "octave_k3v4"], ("'octave_k3v4'", "not known here", "fp8")),
         ([*BASE, "--config", "/nowhere/config.json"], ("--config /nowhere/config.json", "cannot be read")),
         ([*BASE, "--tp", "4", "--", "-tp", "8"], ("--tp 4", "--tensor-parallel-size 8", "disagree")),
-        ([*BASE, "--", "-tp", "0"], ("--tp 0", "from 1 on")),
+        ([*BASE, "--", "-tp", "0"], ("--tp 0", "from 1 to 1024")),
         ([*BASE, "--", "--gpu-memory-utilization", "3"], ("--gpu-memory-utilization 3", "up to 1")),
         ([*BASE, "--", "--kv-cache-dtype", "int8"], ("--kv-cache-dtype", "'int8'")),
         ([*BASE, "--", "--max-model-len", "0"], ("--max-model-len 0",)),
