@@ -1,6 +1,7 @@
 """A cluster that somebody else owns: only what the platform and the model servers need to know of it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -16,10 +17,18 @@ class ExistingClusterArgs(TypedDict):
     and two nodes labelled ``llm-serving/pool: system``."""
     region: str
     """Region of the cluster."""
+    kubernetes_version: NotRequired[str | None]
+    """What the cluster is believed to run; another version is refused. Default: any."""
+    believed_vpc_id: NotRequired[str | None]
+    """The VPC that the cluster is believed to live in; another one is refused. Default: any."""
     kubeconfig_profile: NotRequired[str | None]
     """AWS profile that the Kubernetes provider signs in with. Default: the ambient credentials."""
     kubeconfig_role_arn: NotRequired[str | None]
     """Role that the Kubernetes provider takes."""
+
+
+class MistakenClusterError(pulumi.RunError):
+    """The cluster is not what it is believed to be; Pulumi prints the message without a traceback."""
 
 
 class ExistingCluster(pulumi.ComponentResource):
@@ -45,9 +54,14 @@ class ExistingCluster(pulumi.ComponentResource):
         self.oidc_provider_url = cluster.identities[0].oidcs[0].issuer
         self.vpc_id = cluster.vpc_config.vpc_id
         self.kubernetes_version = cluster.version
+        believed = {"version": args.get("kubernetes_version"), "VPC": args.get("believed_vpc_id")}
+        found = pulumi.Output.all(self.kubernetes_version, self.vpc_id)
+        checked = found.apply(
+            lambda each: check_beliefs(args["cluster_name"], believed, {"version": each[0], "VPC": each[1]})
+        )
         self.kubernetes = kubernetes.Provider(
             name,
-            kubeconfig=pulumi.Output.all(cluster.endpoint, cluster.certificate_authorities[0].data).apply(
+            kubeconfig=pulumi.Output.all(cluster.endpoint, cluster.certificate_authorities[0].data, checked).apply(
                 lambda known: kubeconfig(
                     args["cluster_name"],
                     region=args["region"],
@@ -71,6 +85,23 @@ class ExistingCluster(pulumi.ComponentResource):
                 "kubernetesVersion": self.kubernetes_version,
             },
         )
+
+
+def check_beliefs(name: str, believed: Mapping[str, str | None], found: Mapping[str, str]) -> bool:
+    """Return True where the cluster is what it is believed to be, as far as both are known. Pure.
+
+    Raises:
+        MistakenClusterError: with every difference.
+
+    """
+    wrong = [
+        f"{what} {found[what]}, not {belief}"
+        for what, belief in believed.items()
+        if belief and found[what] and belief != found[what]
+    ]
+    if wrong:
+        raise MistakenClusterError(f"cluster {name} has {' and '.join(wrong)}: correct the stack file")
+    return True
 
 
 def kubeconfig(

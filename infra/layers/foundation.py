@@ -131,6 +131,8 @@ def _existing_cluster(config: StackConfig, name: str, opts: pulumi.ResourceOptio
         {
             "cluster_name": name,
             "region": config.region,
+            "kubernetes_version": config.kubernetes_version,
+            "believed_vpc_id": config.network.vpc_id,
             "kubeconfig_profile": config.access.kubeconfig_profile,
             "kubeconfig_role_arn": config.access.kubeconfig_role_arn,
         },

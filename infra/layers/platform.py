@@ -45,7 +45,7 @@ def _karpenter(foundation: Foundation, pools: Sequence[PoolPlan]) -> Karpenter:
             "region": config.region,
             "account_id": account,
             "node_needs_cni_policy": config.cluster.node_needs_cni_policy,
-            "isolated_vpc": config.network.vpc_id is None and config.network.nat_gateways == "none",
+            "isolated_vpc": _is_isolated(foundation),
             "static_capacity": any(planned.pool.static_nodes is not None for planned in pools),
             "node_overlay": any(planned.pool.sharing is not None for planned in pools),
             "permissions_boundary": config.permissions_boundary,
@@ -55,13 +55,22 @@ def _karpenter(foundation: Foundation, pools: Sequence[PoolPlan]) -> Karpenter:
     )
 
 
+def _is_isolated(foundation: Foundation) -> bool:
+    """Tell whether nodes and controllers reach nothing outside of the VPC's endpoints."""
+    network = foundation.config.network
+    return network.vpc_id is None and network.nat_gateways == "none"
+
+
 def _cpu_pool(foundation: Foundation, karpenter: Karpenter) -> CpuNodePool:
     args: CpuNodePoolArgs = {
         "cluster_name": foundation.cluster.cluster_name,
         "node_role_name": karpenter.node_role_name,
         "ami_alias": versions.AL2023_AMI,
         "zones": list(foundation.config.network.availability_zones),
+        "tags": {**foundation.tags},
     }
+    if _is_isolated(foundation):
+        args["instance_profile"] = karpenter.node_instance_profile
     # What belongs to somebody else does not carry our discovery tag.
     if foundation.config.network.vpc_id:
         args["subnet_ids"] = foundation.subnet_ids
@@ -94,6 +103,8 @@ def _gpu_pool(foundation: Foundation, planned: PoolPlan, karpenter: Karpenter) -
         "consolidate_after_minutes": pool.consolidate_after_minutes,
         "tags": {**foundation.tags},
     }
+    if _is_isolated(foundation):
+        args["instance_profile"] = karpenter.node_instance_profile
     if pool.static_nodes is not None:
         args["static_nodes"] = pool.static_nodes
     if pool.placement_group is not None:

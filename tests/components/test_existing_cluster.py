@@ -1,11 +1,14 @@
 """A cluster that somebody else owns."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pulumi
+import pytest
 
 from components.cluster import ExistingCluster, ExistingClusterArgs
-from components.cluster.existing import kubeconfig
+from components.cluster.existing import MistakenClusterError, check_beliefs, kubeconfig
 from components.karpenter import Karpenter
 from offline.eks_cloud import EksCloud
 from offline.harness import deploy
@@ -47,6 +50,27 @@ def test_nodes_carry_network_permissions_where_the_plugin_has_none() -> None:
     made = deploy(program, cloud=EksCloud())
     attached = made.of_type("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     assert any(str(r.inputs["policyArn"]).endswith("AmazonEKS_CNI_Policy") for r in attached)
+
+
+def test_a_cluster_that_is_not_what_the_stack_file_says_is_refused() -> None:
+    """Prevents a file system in the wrong VPC, and compatibility checks of a version that does not run."""
+    believed = {"version": "1.35", "VPC": "vpc-1"}
+    assert check_beliefs("theirs", believed, {"version": "1.35", "VPC": ""})
+    assert check_beliefs("theirs", {"version": None, "VPC": None}, {"version": "1.33", "VPC": "vpc-2"})
+    with pytest.raises(MistakenClusterError, match=r"has version 1\.33, not 1\.35 and VPC vpc-2, not vpc-1"):
+        check_beliefs("theirs", believed, {"version": "1.33", "VPC": "vpc-2"})
+
+
+def test_a_mistaken_cluster_stops_the_program() -> None:
+    """Prevents a check that nobody awaits."""
+
+    class Old(EksCloud):
+        def invoke(self, token: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**super().invoke(token, args), "version": "1.33"}
+
+    args: ExistingClusterArgs = {"cluster_name": "theirs", "region": "us-east-1", "kubernetes_version": "1.35"}
+    with pytest.raises(MistakenClusterError, match=r"1\.33, not 1\.35"):
+        deploy(lambda: ExistingCluster("cluster", args), cloud=Old())
 
 
 def test_the_kubeconfig_holds_no_credential() -> None:
