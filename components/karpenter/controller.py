@@ -38,7 +38,8 @@ class KarpenterArgs(TypedDict):
     node_needs_cni_policy: NotRequired[bool]
     """True where the cluster's network plugin has no Pod Identity role of its own. Default false."""
     isolated_vpc: NotRequired[bool]
-    """True without a way to the internet: no price look-ups. Default false."""
+    """True without a way to the internet: no price look-ups, and an instance profile that Karpenter need not make,
+    because IAM's API has no endpoint in a VPC. Default false."""
     static_capacity: NotRequired[bool]
     """True where a node pool has a fixed number of nodes. Default false."""
     node_overlay: NotRequired[bool]
@@ -55,6 +56,8 @@ class Karpenter(pulumi.ComponentResource):
     node_role_name: pulumi.Output[str]
     """What EC2NodeClass names as its role."""
     node_role_arn: pulumi.Output[str]
+    node_instance_profile: pulumi.Output[str]
+    """What EC2NodeClass names instead of a role in an isolated VPC; empty elsewhere."""
     queue_name: pulumi.Output[str]
 
     def __init__(self, name: str, args: KarpenterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -62,6 +65,7 @@ class Karpenter(pulumi.ComponentResource):
         self._args = args
         cluster_name = pulumi.Output.from_input(args["cluster_name"])
         node_role, node_ready = self._node_role(name, cluster_name)
+        profiles = self._instance_profiles(name, cluster_name, node_role)
         queue, queue_ready = self._interruption_queue(name, cluster_name)
         identity = PodIdentity(
             name,
@@ -74,12 +78,18 @@ class Karpenter(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self._releases(name, cluster_name, queue, [identity, *node_ready, *queue_ready])
+        self._releases(name, cluster_name, queue, [identity, *node_ready, *profiles, *queue_ready])
         self.node_role_name = node_role.name
         self.node_role_arn = node_role.arn
+        self.node_instance_profile = profiles[0].name if profiles else pulumi.Output.from_input("")
         self.queue_name = queue.name
         self.register_outputs(
-            {"nodeRoleName": self.node_role_name, "nodeRoleArn": self.node_role_arn, "queueName": self.queue_name},
+            {
+                "nodeRoleName": self.node_role_name,
+                "nodeRoleArn": self.node_role_arn,
+                "nodeInstanceProfile": self.node_instance_profile,
+                "queueName": self.queue_name,
+            },
         )
 
     def _node_role(self, name: str, cluster_name: pulumi.Output[str]) -> tuple[aws.iam.Role, list[pulumi.Resource]]:
@@ -108,6 +118,21 @@ class Karpenter(pulumi.ComponentResource):
             )
         )
         return role, ready
+
+    def _instance_profiles(
+        self, name: str, cluster_name: pulumi.Output[str], role: aws.iam.Role
+    ) -> list[aws.iam.InstanceProfile]:
+        """Profile of the nodes where Karpenter cannot reach IAM to make its own; none elsewhere."""
+        if not self._args.get("isolated_vpc", False):
+            return []
+        return [
+            aws.iam.InstanceProfile(
+                f"{name}-node",
+                name=cluster_name.apply(lambda cluster: fit(f"{cluster}-karpenter-node", ROLE_NAME_LIMIT)),
+                role=role.name,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        ]
 
     def _interruption_queue(
         self, name: str, cluster_name: pulumi.Output[str]

@@ -26,6 +26,8 @@ class CpuNodePoolArgs(TypedDict):
     """Value of the discovery tags."""
     node_role_name: pulumi.Input[str]
     """Role of the nodes, by name."""
+    instance_profile: NotRequired[pulumi.Input[str]]
+    """Existing instance profile instead of one that Karpenter makes for the role, where it cannot reach IAM."""
     ami_alias: str
     """``al2023@v…`` or ``bottlerocket@v…``."""
     zones: list[str]
@@ -34,6 +36,8 @@ class CpuNodePoolArgs(TypedDict):
     """Most vCPUs. Default 64."""
     families: NotRequired[list[str]]
     """Instance families, amd64. Default c7i, m7i, c6i, m6i."""
+    tags: NotRequired[dict[str, str]]
+    """AWS tags of the instances and volumes."""
     volume_gib: NotRequired[int]
     """Root volume instead of the computed one."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
@@ -60,6 +64,8 @@ class CpuNodePool(pulumi.ComponentResource):
                 ami_alias=args["ami_alias"],
                 storage=Storage(volume, instance_store=False),
                 fast_image_pull=True,
+                instance_profile=args.get("instance_profile"),
+                tags=args.get("tags"),
                 subnet_ids=args.get("subnet_ids"),
                 security_group_id=args.get("security_group_id"),
             ),

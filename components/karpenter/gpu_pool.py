@@ -67,6 +67,8 @@ class GpuNodePoolArgs(TypedDict):
     """Value of the discovery tags."""
     node_role_name: pulumi.Input[str]
     """Role of the nodes, by name."""
+    instance_profile: NotRequired[pulumi.Input[str]]
+    """Existing instance profile instead of one that Karpenter makes for the role, where it cannot reach IAM."""
     instance_types: list[str]
     """What the plan chose and its alternates; amd64."""
     capacity: list[str]
@@ -166,6 +168,7 @@ class GpuNodePool(pulumi.ComponentResource):
             ami_alias=args["ami_alias"],
             storage=self._storage(types),
             fast_image_pull=any(each.vcpus >= PARALLEL_PULL_VCPUS for each in types),
+            instance_profile=args.get("instance_profile"),
             subnet_ids=args.get("subnet_ids"),
             security_group_id=args.get("security_group_id"),
             extra_security_group_ids=[self._efa_group(name).id] if efa else [],

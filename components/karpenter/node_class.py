@@ -67,15 +67,17 @@ def node_class(
     placement_group: Any = None,
     interfaces: Sequence[Mapping[str, Any]] = (),
     tags: Mapping[str, Any] | None = None,
+    instance_profile: Any = None,
 ) -> dict[str, Any]:
     """Return the manifest.
 
+    ``instance_profile`` replaces the role where Karpenter cannot reach IAM to make a profile of its own.
     ``subnet_ids`` and ``security_group_id`` replace discovery by tag, for what somebody else owns and tags.
     """
     family = ami_family(ami_alias)
     discovery = {"tags": {DISCOVERY_TAG: cluster_name}}
     spec: dict[str, Any] = {
-        "role": node_role_name,
+        **({"role": node_role_name} if instance_profile is None else {"instanceProfile": instance_profile}),
         "amiSelectorTerms": [{"alias": ami_alias}],
         "subnetSelectorTerms": [{"id": each} for each in subnet_ids] if subnet_ids else [discovery],
         "securityGroupSelectorTerms": [

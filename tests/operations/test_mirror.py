@@ -11,7 +11,9 @@ from offline import mirror
 from offline.program import ROOT, deploy_stack, stack_file
 from offline.recording import Deployment
 from offline.stack_files import StackFiles, read_stack
+from offline.teardown import requirements
 from offline.values import revealed
+from tests.operations import everywhere
 from tests.program.conftest import STACKS, recorded
 
 IMAGES = "registry.corp:5000/llm"
@@ -126,3 +128,18 @@ def test_the_command_prints_one_document(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as wrong:
         mirror.main(["--stack", "nothing"])
     assert wrong.value.code == 2
+
+
+def test_an_isolated_cluster_needs_no_iam_endpoint() -> None:
+    """Prevents nodes that never start: Karpenter makes instance profiles through IAM, which no VPC endpoint reaches."""
+    isolated = everywhere.recorded("mirrored")
+    profile = isolated.one("aws:iam/instanceProfile:InstanceProfile")
+    classes = isolated.of_kind("EC2NodeClass")
+    assert classes
+    for each in classes:
+        assert each.inputs["spec"]["instanceProfile"] == profile.inputs["name"]
+        assert "role" not in each.inputs["spec"]
+        assert profile.urn in requirements(isolated, each.urn)
+    controller = next(r for r in isolated.of_type(RELEASE) if r.name == "karpenter")
+    assert revealed(controller.inputs["values"])["settings"]["isolatedVPC"] is True
+    assert not recorded("prod").of_type("aws:iam/instanceProfile:InstanceProfile")
