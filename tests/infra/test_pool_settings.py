@@ -154,6 +154,12 @@ def fleet() -> Deployment:
     return deployed(values)
 
 
+@pytest.fixture(scope="module")
+def plain() -> Deployment:
+    """Return a stack that uses none of it."""
+    return deployed(VALID)
+
+
 def test_a_fixed_fleet_has_its_number_of_nodes(fleet: Deployment) -> None:
     """Prevents a paid fleet that grows from zero, and a Karpenter that does not know what replicas of a pool are."""
     pool = spec(fleet, "NodePool", "p5")
@@ -205,20 +211,20 @@ def test_shared_gpus_are_told_to_karpenter_and_to_the_operator(fleet: Deployment
     assert label in operator["devicePlugin"]["config"]["data"]
 
 
-def test_gates_are_open_only_where_something_needs_them() -> None:
+def test_gates_are_open_only_where_something_needs_them(plain: Deployment) -> None:
     """Prevents alpha features of Karpenter in stacks that use none of them."""
-    plain = karpenter_values(deployed(VALID))
-    assert plain["featureGates"]["staticCapacity"] is False
-    assert plain["featureGates"]["nodeOverlay"] is False
-    assert plain["isolatedVPC"] is False
+    settings = karpenter_values(plain)
+    assert settings["featureGates"]["staticCapacity"] is False
+    assert settings["featureGates"]["nodeOverlay"] is False
+    assert settings["isolatedVPC"] is False
 
 
-def test_spot_always_has_its_interruption_queue(fleet: Deployment) -> None:
+def test_spot_always_has_its_interruption_queue(fleet: Deployment, plain: Deployment) -> None:
     """Prevents spot nodes that die without a drain: the queue is no setting, every stack has it."""
     queue = fleet.one("aws:sqs/queue:Queue").inputs["name"]
     assert queue
     assert karpenter_values(fleet)["interruptionQueue"] == queue
-    assert karpenter_values(deployed(VALID))["interruptionQueue"]
+    assert karpenter_values(plain)["interruptionQueue"]
 
 
 def test_partitions_start_the_mig_manager() -> None:
@@ -233,14 +239,20 @@ def test_partitions_start_the_mig_manager() -> None:
 
 def test_images_are_those_of_the_family() -> None:
     """Prevents a Bottlerocket pool that boots Amazon Linux, and a default that is no dated alias."""
-    bottle = {**POOL, "amiFamily": "bottlerocket"}
-    made = deployed(stack(bottle))
-    assert spec(made, "EC2NodeClass", "g5")["amiSelectorTerms"] == [{"alias": versions.BOTTLEROCKET_AMI}]
-    assert spec(made, "EC2NodeClass", "cpu")["amiSelectorTerms"] == [{"alias": versions.AL2023_AMI}]
-    pinned = deployed(stack({**bottle, "amiAlias": "bottlerocket@v1.63.0"}))
-    assert spec(pinned, "EC2NodeClass", "g5")["amiSelectorTerms"] == [{"alias": "bottlerocket@v1.63.0"}]
-    latest = deployed(stack({**POOL, "amiAlias": "al2023@latest"}, allowLatestAmi=True))
-    assert spec(latest, "EC2NodeClass", "g5")["amiSelectorTerms"] == [{"alias": "al2023@latest"}]
+    bottle = {**POOL, "name": "bottle", "amiFamily": "bottlerocket"}
+    latest = {**POOL, "name": "newest", "amiAlias": "al2023@latest"}
+    pinned = {**bottle, "name": "pinned", "amiAlias": "bottlerocket@v1.63.0"}
+    made = deployed(stack(bottle, latest, pinned, allowLatestAmi=True))
+    aliases = {
+        r.inputs["metadata"]["name"]: r.inputs["spec"]["amiSelectorTerms"][0]["alias"]
+        for r in made.of_kind("EC2NodeClass")
+    }
+    assert aliases == {
+        "cpu": versions.AL2023_AMI,
+        "bottle": versions.BOTTLEROCKET_AMI,
+        "newest": "al2023@latest",
+        "pinned": "bottlerocket@v1.63.0",
+    }
 
 
 def test_zones_are_asked_of_ec2_and_the_plan_says_whose_answer_it_shows() -> None:
@@ -256,15 +268,14 @@ def test_zones_are_asked_of_ec2_and_the_plan_says_whose_answer_it_shows() -> Non
     assert "shipped" in planned["zones_basis"]
 
 
-def test_nodes_wait_as_long_as_their_slowest_server() -> None:
+def test_nodes_wait_as_long_as_their_slowest_server(plain: Deployment) -> None:
     """Prevents a node that is taken while its server still waits for the one before it, or one that never goes."""
-    made = deployed(VALID)
-    (planned,) = made.outputs["nodePools"]
+    (planned,) = plain.outputs["nodePools"]
     grace = planned["termination_grace_minutes"]
-    node = spec(made, "NodePool", "g5")["template"]["spec"]
+    node = spec(plain, "NodePool", "g5")["template"]["spec"]
     assert node["terminationGracePeriod"] == f"{grace}m"
-    pod = spec(made, "Deployment", "llama")["template"]["spec"]
-    start = made.outputs["models"][0]["cold_start"]
+    pod = spec(plain, "Deployment", "llama")["template"]["spec"]
+    start = plain.outputs["models"][0]["cold_start"]
     assert grace * 60 >= pod["terminationGracePeriodSeconds"] + start["startup_budget_s"]
 
 
