@@ -126,3 +126,19 @@ def test_a_model_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = _run(capsys)
     assert code == 2
     assert "--model" in err
+
+
+def test_a_checkpoint_that_asks_for_fp8_caches(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prevents a traceback where ``auto`` means FP8, which the older GPUs of the catalogue do not have."""
+    code, document = _document(capsys, "--model", "nvidia/Qwen3.6-27B-NVFP4", "--max-model-len", "4096")
+    refused = [each["instance_type"] for each in document["rejected"] if each["gate"] == "kv_dtype"]
+    assert code == 0
+    assert any(name.startswith("g4dn") for name in refused)
+
+
+def test_more_nodes_than_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prevents a search that takes minutes: a pipeline stage without a layer does not exist."""
+    options = ("--max-model-len", "1000000", "--max-nodes", "100000000")
+    code, document = _document(capsys, *_config("qwen3-0.6b"), *options)
+    assert code == 1
+    assert max(each["pp"] for each in document["rejected"]) <= 28
