@@ -1,14 +1,15 @@
 """The only reader of Pulumi's configuration: settings as frozen dataclasses, or every problem at once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 from pulumi.runtime import get_config_env
-from pulumi.runtime.config import CONFIG
+from pulumi.runtime.config import CONFIG, is_config_secret
 
+from infra.settings import checks
 from infra.settings.problems import Problem
 from infra.settings.sections import StackConfig
 from infra.settings.stack import parse_stack
@@ -53,9 +54,30 @@ class Settings:
 def read_settings() -> Settings:
     """Return the stack's settings and everything that is wrong with them."""
     region = pulumi.Config("aws").get("region") or DEFAULT_REGION
-    values, ignored = plain_values({**get_config_env(), **CONFIG.get()}, pulumi.get_project())
+    raw, project = {**get_config_env(), **CONFIG.get()}, pulumi.get_project()
+    values, ignored = plain_values(raw, project)
     config, problems = parse_stack(values, region)
-    return Settings(config, problems, ignored)
+    encrypted = {key for key in raw if is_config_secret(key)}
+    own = (*readable_secrets(raw, encrypted, project), *name_problems(config, project, pulumi.get_stack()))
+    return Settings(config, (*problems, *own), ignored)
+
+
+def readable_secrets(raw: Mapping[str, str], encrypted: Collection[str], project: str) -> Iterator[Problem]:
+    """Yield secrets that stand in the stack file for everybody to read; their values are never repeated."""
+    for key in SECRETS:
+        full = f"{project}:{key}"
+        if full in raw and full not in encrypted:
+            message = "is not encrypted: whoever reads the stack file has it"
+            fix = f"pulumi config set --secret {key} VALUE, with a new value where this one was shared"
+            yield Problem(key, None, "secret", message, fix)
+
+
+def name_problems(config: StackConfig, project: str, stack: str) -> Iterator[Problem]:
+    """Yield names of project and stack that make no name of a cluster, which roles and the queue share."""
+    name = f"{project}-{stack}"
+    if config.cluster.name is None and checks.cluster_name(name):
+        message = f"makes {name} the cluster's name, which AWS refuses"
+        yield Problem("stack", stack, "format", message, f"rename the stack so that this is {checks.CLUSTER_NAME}")
 
 
 def plain_values(raw: Mapping[str, str], project: str) -> tuple[dict[str, Any], tuple[Problem, ...]]:

@@ -126,7 +126,7 @@ def _declaration_problems(key: str, value: Any, declaration: Any) -> Iterator[Pr
     fix = (
         f'write it in quotes: "{value}"'
         if kind == "string" and not isinstance(value, dict | list)
-        else f"write a {kind}"
+        else f"write {'an' if kind[0] in 'aio' else 'a'} {kind}"
     )
     yield Problem(short, masked_scalar(value), "type", f"must be of type {kind}", fix)
 

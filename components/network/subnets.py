@@ -16,6 +16,7 @@ MIN_VPC_PREFIX = 16
 """AWS's largest VPC block."""
 MAX_VPC_PREFIX = 22
 """Public subnets are 1/64 of the VPC, and AWS's smallest subnet is a /28."""
+RFC_1918 = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def cidr_problem(cidr: str) -> str | None:
         return f"not an IPv4 network: {error}"
     if not MIN_VPC_PREFIX <= network.prefixlen <= MAX_VPC_PREFIX:
         return f"a /{network.prefixlen} is outside /{MIN_VPC_PREFIX} to /{MAX_VPC_PREFIX}"
-    if not network.is_private:
+    if not any(network.subnet_of(private) for private in RFC_1918):
         return f"{network} is not a private range (RFC 1918)"
     return None
 

@@ -149,10 +149,10 @@ def _architecture_file(model: Model, name: str, root: Path) -> Architecture:
         rule, message = "file", "is no JSON object"
     except OSError as error:
         rule, message = "file", f"cannot be read: {error.strerror}"
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        rule, message = "file", f"is no config.json: {error}"
     except UnsupportedArchitecture as error:
         rule, message = "architecture", str(error)
+    except ValueError as error:  # no UTF-8, no JSON, or a name that no file can have
+        rule, message = "file", f"is no config.json: {error}"
     fix = "name a file with the model's config.json, relative to Pulumi.yaml"
     raise UnplannableError(Problem(f"{model.path}.architecture", name, rule, message, fix))
 

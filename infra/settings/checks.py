@@ -23,8 +23,9 @@ revision = matches(r"[\w][\w./-]{0,99}")
 RESERVATION = "a capacity reservation id such as cr-0123456789abcdef0"
 reservation = matches(r"cr-[0-9a-f]{8,17}")
 
-CLUSTER_NAME = "the cluster's name: letters, digits, dashes and underscores, at most 100 characters"
-cluster_name = matches(r"[0-9A-Za-z][\w-]{0,99}")
+CLUSTER_NAME = "a cluster name of letters, digits, dashes and underscores, at most 80 characters"
+cluster_name = matches(r"[0-9A-Za-z][0-9A-Za-z_-]{0,79}")
+"""EKS takes 100 characters, but Karpenter's queue has the cluster's name, and SQS takes 80."""
 
 AMI_ALIAS = "family@version, such as al2023@v20260724 or bottlerocket@v1.57.0"
 ami_alias = matches(r"(al2023@v\d{8}|bottlerocket@v\d+\.\d+\.\d+|(al2023|bottlerocket)@latest)")
@@ -40,7 +41,8 @@ addon_version = matches(r"v\d+\.\d+\.\d+-eksbuild\.\d+")
 
 instance_type = matches(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _GRAVITON = re.compile(r"[a-z]+\d[a-z]*g[a-z]*\.")
-_PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+_RFC_1918 = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+_NOT_PUBLIC = (*_RFC_1918, ipaddress.IPv4Network("100.64.0.0/10"))
 
 IMAGE_PREFIX = "a registry prefix without a scheme, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
 image_prefix = matches(r"[a-zA-Z0-9][\w.-]*(:\d+)?(/[\w.-]+)*")
@@ -51,8 +53,18 @@ charts = matches(r"(https?|oci)://\S+|[./~]\S*")
 VPC = "a VPC id such as vpc-0123456789abcdef0"
 vpc = matches(r"vpc-[0-9a-f]{8,17}")
 
+SUBNET = "a subnet id such as subnet-0123456789abcdef0"
+subnet = matches(r"subnet-[0-9a-f]{8,17}")
+
 MINOR = 'a minor version in quotes, such as "1.35" (without quotes YAML reads 1.30 as 1.3)'
 minor = matches(r"1\.\d\d")
+
+TAG = "up to 128 letters, digits, spaces and _.:/=+-@ as key, up to 256 as value"
+"""docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: what every service accepts."""
+tag_key = matches(r"[\w .:/=+@-]{1,128}")
+tag_value = matches(r"[\w .:/=+@-]{0,256}")
+MOST_TAGS = 40
+"""Of the 50 that a resource may have; ours, Karpenter's and EKS's take the rest."""
 
 CIDR = "a CIDR block such as 10.40.0.0/16"
 
@@ -72,7 +84,7 @@ def public_cidr(value: Any) -> str | None:
     if complaint:
         return complaint
     network = ipaddress.IPv4Network(value)
-    if any(network.subnet_of(private) for private in _PRIVATE):
+    if any(network.subnet_of(private) for private in _NOT_PUBLIC):
         return "is private: the public endpoint sees public addresses only, and EKS refuses it"
     return None
 
@@ -88,7 +100,7 @@ def vpc_cidr(value: Any) -> str | None:
     if complaint:
         return complaint
     network = ipaddress.IPv4Network(value)
-    if not network.is_private:
+    if not any(network.subnet_of(private) for private in _RFC_1918):
         return "is no private network (RFC 1918)"
     if not 16 <= network.prefixlen <= 20:
         return f"has the prefix /{network.prefixlen}; a VPC takes /16 at most, and pods need /20 at least"

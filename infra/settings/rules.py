@@ -12,7 +12,7 @@ from infra.settings.cluster_rules import cluster_rules
 from infra.settings.pool_rules import pool_rules
 from infra.settings.pool_sections import CAPACITY_TYPES, GpuPool
 from infra.settings.problems import Problem, listed, nearest
-from infra.settings.sections import ENDPOINTS, Access, Cache, Model, Network, StackConfig, SystemNodes
+from infra.settings.sections import ENDPOINTS, UNREAD_NETWORK, Access, Cache, Model, Network, StackConfig, SystemNodes
 
 RESERVED_POOLS = {
     SYSTEM_POOL: "the nodes that carry the controllers",
@@ -55,12 +55,12 @@ def _above(path: str, value: float, other: str, limit: float) -> Problem:
 
 def _network(network: Network, region: str) -> Iterator[Problem]:
     zones = network.availability_zones
-    if zones and not 2 <= len(zones) <= 3:
+    if network is not UNREAD_NETWORK and not 2 <= len(zones) <= 3:
         yield Problem(
             "network.availabilityZones",
             list(zones),
             "range",
-            f"names {len(zones)} zones; the control plane needs two, and subnets are laid out for three at most",
+            f"has {len(zones)} of them; the control plane needs two, and subnets are laid out for three at most",
             f"name two or three zones of {region}",
         )
     for index, zone in enumerate(zones):
@@ -95,7 +95,11 @@ def _network(network: Network, region: str) -> Iterator[Problem]:
 
 
 def _existing_vpc(network: Network) -> Iterator[Problem]:
-    """Yield settings that have no effect because the VPC is somebody else's."""
+    """Yield ids that are none, and settings that have no effect because the VPC is somebody else's."""
+    for key, ids in (("privateSubnetIds", network.private_subnet_ids), ("publicSubnetIds", network.public_subnet_ids)):
+        for index, each in enumerate(ids):
+            if checks.subnet(each):
+                yield Problem(f"network.{key}[{index}]", each, "format", "is no subnet id", f"write {checks.SUBNET}")
     defaults = Network(availability_zones=())
     for key, name in (("cidr", "cidr"), ("natGateways", "nat_gateways"), ("flowLogs", "flow_logs")):
         value = getattr(network, name)
@@ -156,6 +160,11 @@ def _labels(config: StackConfig) -> Iterator[Problem]:
         if tag.startswith(RESERVED_TAGS):
             message = f"starts like the tags that AWS, EKS and Karpenter set: {listed(RESERVED_TAGS)}"
             yield Problem(f"tags.{tag}", value, "reserved", message, "choose another key")
+        elif checks.tag_key(tag) or checks.tag_value(value):
+            yield Problem(f"tags.{tag}", value, "format", "is no tag that AWS accepts", f"write {checks.TAG}")
+    if len(config.tags) > checks.MOST_TAGS:
+        message = f"are {len(config.tags)}; AWS allows 50 on a resource, and other tags need room"
+        yield Problem("tags", None, "range", message, f"at most {checks.MOST_TAGS}")
 
 
 def _access(access: Access) -> Iterator[Problem]:

@@ -47,6 +47,10 @@ class Network:
     public_subnet_ids: tuple[str, ...] = setting("Public subnets of `vpcId`, for load balancers.", default=())
 
 
+UNREAD_NETWORK = Network(availability_zones=())
+"""Stands for a network with problems of its own; rules tell it from one without zones by identity."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """An existing EKS cluster instead of one of the stack's own: then only platform and models are deployed.

@@ -8,7 +8,7 @@ from infra.settings.pool_sections import GpuPool
 from infra.settings.problems import Problem, nearest
 from infra.settings.rules import rule_problems
 from infra.settings.schema import settings_of
-from infra.settings.sections import Model, Network, StackConfig
+from infra.settings.sections import UNREAD_NETWORK, Model, StackConfig
 
 
 def parse_stack(values: Mapping[str, Any], region: str) -> tuple[StackConfig, tuple[Problem, ...]]:
@@ -22,7 +22,7 @@ def parse_stack(values: Mapping[str, Any], region: str) -> tuple[StackConfig, tu
     problems.extend(
         Problem(key, None, "unknown-key", "is no setting", nearest(key, known)) for key in values if key not in known
     )
-    fields: dict[str, Any] = {"models": (), "gpu_pools": (), "network": Network(availability_zones=())}
+    fields: dict[str, Any] = {"models": (), "gpu_pools": (), "network": UNREAD_NETWORK}
     for key, declared in known.items():
         value = values.get(key)
         if value is None:
@@ -49,7 +49,7 @@ def _entries(cls: type, value: Any, key: str, problems: list[Problem]) -> Any:
         problems.append(Problem(key, None, "type", "must be a list", "write one - entry per line"))
         return BAD
     if not value:
-        problems.append(Problem(key, None, "required", "is empty", "add at least one entry"))
+        problems.append(Problem(key, [], "required", "is empty", "add at least one entry"))
     paths = [f"{key}[{index}]" for index in range(len(value))]
     read = [section(cls, entry, path, problems, path=path) for entry, path in zip(value, paths, strict=True)]
     return tuple(entry for entry in read if entry is not BAD)

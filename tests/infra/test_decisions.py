@@ -155,6 +155,7 @@ def test_a_model_outside_the_catalogue_is_sized_from_its_file() -> None:
         ("broken.json", "{", "no config.json"),
         ("list.json", "[]", "no JSON object"),
         ("odd.json", '{"architectures": ["Nothing"]}', ""),
+        ("a\0b.json", None, "null byte"),
     ],
 )
 def test_a_bad_architecture_file_is_named(tmp_path: Path, name: str, text: str | None, message: str) -> None:

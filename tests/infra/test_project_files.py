@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.config import InvalidStack, plain_values
+from infra.config import InvalidStack, name_problems, plain_values, readable_secrets
 from infra.settings.problems import Problem
 from infra.settings.reference import render
 from infra.settings.schema import settings_of
 from infra.settings.sections import StackConfig
 from infra.settings.stack import parse_stack
 from offline.stack_files import read_stack
+from tests.infra.stacks import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = ("prod", "staging", "dev")
@@ -90,6 +91,20 @@ def test_no_credential_is_shipped() -> None:
 def test_the_reference_page_is_current() -> None:
     """Prevents documentation that describes yesterday's settings."""
     assert (ROOT / "docs/config.md").read_text() == render(), "run: python -m infra.settings.reference > docs/config.md"
+
+
+def test_a_readable_secret_is_refused_without_repeating_it() -> None:
+    """Prevents a token in the repository of whoever forgot --secret, and one more copy of it in the error."""
+    raw = {"llm-serving:hfToken": "hf_readable", "llm-serving:apiKey": "sealed"}
+    (found,) = readable_secrets(raw, {"llm-serving:apiKey"}, "llm-serving")
+    assert (found.path, found.rule) == ("hfToken", "secret")
+    assert "hf_readable" not in str(found)
+
+
+@pytest.mark.parametrize(("stack", "refused"), [("prod", False), ("feature.1", True), ("x" * 69, True)])
+def test_stacks_whose_cluster_cannot_be_named_so_are_refused(stack: str, refused: bool) -> None:
+    """Prevents an `up` that AWS stops halfway: Pulumi allows dots and long names, EKS and SQS do not."""
+    assert bool([*name_problems(parsed(), "llm-serving", stack)]) is refused
 
 
 def test_settings_of_the_aws_provider_are_not_ignored_in_silence() -> None:

@@ -19,6 +19,7 @@ VPC = {
     "vpcId": "vpc-0123456789abcdef0",
     "privateSubnetIds": ["subnet-0a1b2c3d4e5f60718", "subnet-1a1b2c3d4e5f60718"],
 }
+SUBNET = ("network.privateSubnetIds[0]", "format", "subnet-0")
 
 MISTAKES: list[tuple[str, Any, str, str, str]] = [
     # place changed, new value, place reported, rule, part of the fix
@@ -50,6 +51,7 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("network.cidr", "10.40.0.1/16", "network.cidr", "format", "CIDR"),
     ("network.cidr", "8.8.0.0/16", "network.cidr", "format", "CIDR"),
     ("network.cidr", "10.0.0.0/24", "network.cidr", "format", "CIDR"),
+    ("network.cidr", "169.254.0.0/16", "network.cidr", "format", "CIDR"),
     ("kubernetesVersion", "1.3", "kubernetesVersion", "format", "quotes"),
     ("permissionsBoundary", "boundary", "permissionsBoundary", "format", "policy/"),
     ("registries.images", "https://mirror", "registries.images", "format", "without a scheme"),
@@ -62,6 +64,7 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("access.admins", [3], "access.admins[0]", "type", "string"),
     ("network.interfaceEndpoints", ["ecr.dk"], "network.interfaceEndpoints[0]", "choice", "ecr.dkr"),
     ("network.availabilityZones", ["us-east-1a"], "network.availabilityZones", "range", "two or three"),
+    ("network.availabilityZones", [], "network.availabilityZones", "range", "two or three"),
     ("network.availabilityZones", ["us-east-1a", "us-west-2a"], "network.availabilityZones[1]", "zone", "us-east-1a"),
     ("network.availabilityZones", ["us-east-1a", "us-east-1a"], "network.availabilityZones[1]", "duplicate", "remove"),
     ("network.natGateways", "none", "network.natGateways", "reachability", "registries.images"),
@@ -90,6 +93,12 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("systemNodes", {"instanceTypes": []}, "systemNodes.instanceTypes", "required", "m7i.large"),
     ("addonVersions", {"coredsn": "v1.12.1-eksbuild.2"}, "addonVersions.coredsn", "unknown-key", "coredns"),
     ("addonVersions", {"coredns": "latest"}, "addonVersions.coredns", "format", "eksbuild"),
+    ("network", {**VPC, "privateSubnetIds": ["subnet-a", VPC["privateSubnetIds"][0]]}, *SUBNET),
+    ("network", {**VPC, "publicSubnetIds": ["public"]}, "network.publicSubnetIds[0]", "format", "subnet-0"),
+    ("cluster", {"name": "c" * 81}, "cluster.name", "format", "80 characters"),
+    ("tags", {"a<b": "x"}, "tags.a<b", "format", "letters"),
+    ("tags", {"a": "x" * 257}, "tags.a", "format", "up to 256"),
+    ("tags", {f"tag-{index}": "x" for index in range(41)}, "tags", "range", "at most 40"),
     ("tags", {"aws:team": "llm"}, "tags.aws:team", "reserved", "another key"),
     ("access.publicCidrs", ["10.0.0.0/8"], "access.publicCidrs[0]", "format", "CIDR"),
     ("gpuPools.0.name", "cpu", "gpuPools[0].name", "reserved", "another name"),
