@@ -17,7 +17,6 @@ Answer = tuple[str, ...] | str
 
 NO_SCALER = "nothing scales models automatically yet: replicas are fixed by the plan"
 NO_DASHBOARD = "no dashboard, alert or query is shipped yet"
-ONE_NODE = "no model spans nodes by default, and a stack file cannot ask for EFA"
 
 PAINS: dict[str, Answer] = {
     "P1 probes kill big models while they load": (
@@ -77,6 +76,7 @@ PAINS: dict[str, Answer] = {
         "test_layouts_have_every_interface_of_the_type",
         "test_efa_nodes_talk_to_each_other_and_have_no_public_address",
         "test_it_runs_on_tainted_nodes_of_its_types_only",
+        "test_efa_reaches_nodes_plugin_and_pods",
     ),
     "P17 several nodes hang": ("test_several_nodes_only_where_one_does_not_fit",),
     "P18 scaled to zero while the model loads": NO_SCALER,
