@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.scheduling import GPU_RESOURCE, POOL_LABEL
+from components import daemonsets
+from components.scheduling import EFA_RESOURCE, GPU_RESOURCE, POOL_LABEL
 from components.sizing.catalog import instance_type
 from offline.program import ROOT, deploy_stack, stack_file
 from offline.recording import Deployment, Registration
@@ -17,10 +18,6 @@ from tests.program.conftest import STACKS, recorded
 
 MIRROR = {"images": "mirror.corp/llm", "charts": "oci://mirror.corp/charts"}
 PUBLIC = ("docker.io", "nvcr.io", "quay.io", "ghcr.io", "registry.k8s.io", "public.ecr.aws", ".dkr.ecr.", "vllm/vllm")
-DAEMONSET_MILLICORES = 300
-DAEMONSET_MIB = 600
-"""What runs on every GPU node: EFS driver (100m, 256 Mi), EBS driver (30m, 120 Mi), kube-proxy (100m), network plugin
-(50m), node monitoring (10m, 30 Mi), feature discovery (5m, 64 Mi): requests of the charts' defaults, rounded up."""
 CHARTS = ("https://", "http://", "oci://")
 
 
@@ -143,10 +140,12 @@ def test_requests_leave_room_for_the_daemonsets(up: Deployment) -> None:
         requests = [container["resources"]["requests"] for container in template["spec"]["containers"]]
         millicores = sum(int(r["cpu"].removesuffix("m")) for r in requests)
         mebibytes = sum(int(r["memory"].removesuffix("Mi")) for r in requests)
+        efa = any(EFA_RESOURCE in r for r in requests)
         for name in expressions(template)["node.kubernetes.io/instance-type"]:
             offered = instance_type(name)
-            assert millicores + DAEMONSET_MILLICORES <= offered.allocatable_cpu_millicores, (each.name, name)
-            assert mebibytes + DAEMONSET_MIB <= offered.allocatable_memory_mib, (each.name, name)
+            taken = daemonsets.millicores(efa=efa), daemonsets.mebibytes(efa=efa)
+            assert millicores + taken[0] <= offered.allocatable_cpu_millicores, (each.name, name)
+            assert mebibytes + taken[1] <= offered.allocatable_memory_mib, (each.name, name)
 
 
 def test_gpu_pools_span_zones(up: Deployment) -> None:
