@@ -65,14 +65,16 @@ def decide(
         try:
             plans.append(plan_model(model, config, root))
         except UnplannableError as error:
-            problems.extend(error.problems)
+            # What the planner finds wrong in a requirement, a rule of the settings has found already.
+            problems.extend(each for each in error.problems if sound or each.rule != "requirement")
     pools = plan_pools(config, plans)
     refused, told = version_findings(config, today or dt.datetime.now(dt.UTC).date())
+    extended = any(each.rule == "support-ended" for each in told)
     known = advice(config, plans, pools, token=token, api_key=api_key) if sound else ()
     return Decisions(
         models=tuple(plans),
         pools=pools,
-        cost=cost(config, plans, pools) if sound else Cost(()),
+        cost=cost(config, plans, pools, extended=extended) if sound else Cost(),
         warnings=(*ignored, *known, *told),
         problems=(*problems, *planned_pool_problems(config, pools), *refused),
         cache_throughput=config.cache.throughput,

@@ -26,6 +26,10 @@ class EksCloud(Cloud):
                 outputs = {**outputs, "url": identity}
             case "aws:eks/addon:Addon":
                 identity = f"{revealed(inputs['clusterName'])}:{inputs['addonName']}"
+            case "aws:kms/key:Key":
+                outputs = {**outputs, "keyId": identity}
+            case "aws:ec2/launchTemplate:LaunchTemplate":
+                outputs = {**outputs, "latestVersion": 1}
             case "aws:iam/policy:Policy":
                 identity = outputs["arn"]
             case "kubernetes:helm.sh/v3:Release":

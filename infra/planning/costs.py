@@ -7,10 +7,9 @@ from typing import Any
 from components.sizing import catalog, prices
 from infra.planning.models import ModelPlan
 from infra.planning.pools import PoolPlan
+from infra.planning.usage import GB, UsageLine, usage
 from infra.settings.rules import is_hub
 from infra.settings.sections import StackConfig
-
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,10 @@ class CostLine:
 
 @dataclass(frozen=True)
 class Cost:
-    """All line items. Data transfer, logs and requests depend on traffic and are not in it."""
+    """All line items, and what costs by use. Traffic between zones, disks and logs are in neither."""
 
-    lines: tuple[CostLine, ...]
+    lines: tuple[CostLine, ...] = ()
+    usage: tuple[UsageLine, ...] = ()
 
     @property
     def floor(self) -> float:
@@ -55,13 +55,16 @@ class Cost:
             "floor_usd_per_hour": round(self.floor, 4),
             "ceiling_usd_per_hour": round(self.ceiling, 4),
             "lines": [line.to_json() for line in self.lines],
+            "usage": [line.to_json() for line in self.usage],
         }
 
 
-def cost(config: StackConfig, plans: Iterable[ModelPlan], pools: Iterable[PoolPlan]) -> Cost:
-    """Return what the stack costs per hour, at on-demand list prices."""
+def cost(config: StackConfig, plans: Iterable[ModelPlan], pools: Iterable[PoolPlan], *, extended: bool) -> Cost:
+    """Return what the stack costs, at on-demand list prices; ``extended``: its Kubernetes is past standard support."""
     plans = tuple(plans)
-    return Cost((*_models(plans), *_beside_models(pools, config.region), *_platform(config), *_storage(plans)))
+    beside = _beside_models(pools, config.region)
+    lines = (*_models(plans), *beside, *_platform(config, extended=extended), *_storage(plans))
+    return Cost(lines, tuple(usage(config, plans)))
 
 
 def _models(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
@@ -90,9 +93,12 @@ def _beside_models(pools: Iterable[PoolPlan], region: str) -> Iterator[CostLine]
             yield _nodes(f"Pool {pool.name}: 0 to {most} × {kind}, shared", kind, region, (0, most))
 
 
-def _platform(config: StackConfig) -> Iterator[CostLine]:
+def _platform(config: StackConfig, *, extended: bool) -> Iterator[CostLine]:
     if config.cluster.name is None:
-        yield _fixed("EKS control plane", 1, "eks_control_plane")
+        if extended:
+            yield _fixed("EKS control plane, extended support", 1, "eks_control_plane_extended_support")
+        else:
+            yield _fixed("EKS control plane", 1, "eks_control_plane")
         yield _system_nodes(config)
     network = config.network
     zones = len(network.availability_zones)

@@ -30,7 +30,7 @@ def refused(stack: str, problems: Iterable[Problem]) -> dict[str, Any]:
         "stack": stack,
         "models": [],
         "node_pools": [],
-        "cost": {"floor_usd_per_hour": None, "ceiling_usd_per_hour": None, "lines": []},
+        "cost": {"floor_usd_per_hour": None, "ceiling_usd_per_hour": None, "lines": [], "usage": []},
         "resources": [],
         "outputs": {},
         "warnings": [],

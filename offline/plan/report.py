@@ -59,12 +59,14 @@ def _blocks(document: Mapping[str, Any], console: Console, refused: int) -> Iter
     yield "Cold start, from pod to ready", [Text(cold_start(model)) for model in models]
     yield "Node pools", _node_pools(document["node_pools"], console)
     yield "Cost per hour", _cost(document["cost"], console)
+    if document["cost"]["usage"]:
+        yield "Cost by use, beside the hours", _usage(document["cost"]["usage"], console)
     found = document["resources"]
     count = sum(resource["custom"] for resource in found)
     title = f"Resources   {plural(count, 'resource')} in {plural(len(found) - count, 'component')}"
     yield title, [resources.tree(found)]
     if document["warnings"]:
-        yield "Warnings", [Text(warning_text(warning)) for warning in document["warnings"]]
+        yield "Warnings", [part for warning in document["warnings"] for part in _warning(warning)]
 
 
 def _prices(models: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -93,7 +95,15 @@ def _cost(cost: Mapping[str, Any], console: Console) -> list[RenderableType]:
     return grid.tables(console)
 
 
-def warning_text(warning: Mapping[str, Any]) -> str:
-    """Return a warning as every command shows it: place and value, reason, fix."""
+def _usage(lines: Sequence[Mapping[str, Any]], console: Console) -> list[RenderableType]:
+    grid = Grid([("", LEFT), ("", RIGHT), ("", PROSE)], headings=False)
+    grid.rows.extend([line["item"], usd(line["usd"]), line["basis"]] for line in lines)
+    missing = "Not counted: traffic between zones and to callers, disks of nodes, logs, requests"
+    return [*grid.tables(console), Text(missing)]
+
+
+def _warning(warning: Mapping[str, Any]) -> list[RenderableType]:
+    """Return a warning as every command shows it: place and value, then reason and fix, indented where they wrap."""
     place = warning["path"] if warning["value"] is None else f"{warning['path']} = {warning['value']}"
-    return f"{place}\n  {warning['message']}\n  fix: {warning['fix']}"
+    reasons = (warning["message"], f"fix: {warning['fix']}")
+    return [Text(place), *(Padding(Text(reason), (0, 0, 0, 2), expand=False) for reason in reasons)]

@@ -84,6 +84,31 @@ def test_infrastructure_is_in_the_cost() -> None:
     assert lines["EKS control plane"].floor == pytest.approx(0.10)
 
 
+def test_what_costs_by_use_is_told() -> None:
+    """Prevents $12 for each start of a large model that no plan mentioned, and a sum that provisioned EFS never bills."""
+    download, start = decided(VALID).cost.usage
+    gigabytes = 16.06
+    assert download.usd == pytest.approx(gigabytes * (0.06 + 0.045), rel=1e-2)
+    assert start.usd == pytest.approx(gigabytes * 0.03, rel=1e-2)
+    provisioned = {**VALID, "cache": {"throughput": "provisioned", "provisionedMibps": 100}}
+    (download,) = decided(provisioned).cost.usage
+    assert download.usd == pytest.approx(gigabytes * 0.045, rel=1e-2)
+
+
+def test_extended_support_has_its_own_price() -> None:
+    """Prevents a control plane at a sixth of what EKS bills for an old version."""
+    old = {**VALID, "kubernetesVersion": "1.34", "kubernetesSupportOverride": "the gateway's operator lacks 1.35"}
+    lines = decide(parsed(old), CONFIGS, today=dt.date(2027, 1, 1)).cost.lines
+    assert [line.floor for line in lines if "control plane" in line.item] == [pytest.approx(0.60)]
+
+
+def test_a_broken_rule_is_not_told_a_second_time_by_the_planner() -> None:
+    """Prevents two problems for one mistake, the second without a place."""
+    config, problems = parse_stack(changed("models.0.maxModelLen", 1000), REGION)
+    assert problems
+    assert not decide(config, CONFIGS, sound=False).problems
+
+
 def test_a_type_without_a_price_is_not_free() -> None:
     """Prevents an unknown price from being counted as zero without a word."""
     values = changed("systemNodes", {"instanceTypes": ["m5dn.large"]})
