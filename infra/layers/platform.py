@@ -57,8 +57,7 @@ def _karpenter(foundation: Foundation, pools: Sequence[PoolPlan]) -> Karpenter:
 
 def _is_isolated(foundation: Foundation) -> bool:
     """Tell whether nodes and controllers reach nothing outside of the VPC's endpoints."""
-    network = foundation.config.network
-    return network.vpc_id is None and network.nat_gateways == "none"
+    return foundation.config.network.nat_gateways == "none"
 
 
 def _cpu_pool(foundation: Foundation, karpenter: Karpenter) -> CpuNodePool:

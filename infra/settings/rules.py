@@ -23,6 +23,8 @@ RESERVED_MODELS = {
     "default": "the service account that every namespace has",
     "default-deny": "the namespace's own network policy",
 }
+NO_WAY_OUT = "none"
+"""NAT gateways of a network whose nodes reach its endpoints only; also said of an existing VPC."""
 RESERVED_TAGS = ("aws:", "kubernetes.io/", "karpenter.", "eks:")
 
 
@@ -103,7 +105,7 @@ def _existing_vpc(network: Network) -> Iterator[Problem]:
     defaults = Network(availability_zones=())
     for key, name in (("cidr", "cidr"), ("natGateways", "nat_gateways"), ("flowLogs", "flow_logs")):
         value = getattr(network, name)
-        if value != getattr(defaults, name):
+        if value not in (getattr(defaults, name), NO_WAY_OUT):
             message = "has no effect on an existing VPC (vpcId)"
             yield Problem(f"network.{key}", value, "conflict", message, "remove it, or remove vpcId")
     if network.interface_endpoints:
@@ -114,7 +116,7 @@ def _existing_vpc(network: Network) -> Iterator[Problem]:
 
 def _reachability(config: StackConfig) -> Iterator[Problem]:
     """Yield what a network without a way out cannot reach."""
-    if config.network.nat_gateways != "none" or config.network.vpc_id:
+    if config.network.nat_gateways != NO_WAY_OUT:
         return
     if not config.registries.images:
         yield Problem(

@@ -25,7 +25,8 @@ class Network:
         "Address range of the VPC, /16 to /20.", default="10.40.0.0/16", check=checks.vpc_cidr, shape=checks.CIDR
     )
     nat_gateways: str = setting(
-        "`perZone` survives the loss of a zone, `single` is cheaper, `none` needs `registries.images` and endpoints.",
+        "`perZone` survives the loss of a zone, `single` is cheaper, `none` needs `registries.images` and endpoints. "
+        "Of an existing VPC only `none` is said: nodes in it reach its own endpoints and nothing else.",
         default="perZone",
         choices=("perZone", "single", "none"),
     )

@@ -279,9 +279,13 @@ def test_nodes_wait_as_long_as_their_slowest_server(plain: Deployment) -> None:
     assert grace * 60 >= pod["terminationGracePeriodSeconds"] + start["startup_budget_s"]
 
 
-def test_without_a_way_out_karpenter_looks_up_no_prices() -> None:
-    """Prevents a controller that waits for a price list which it cannot reach."""
-    values = changed("network", {**VALID["network"], "natGateways": "none"})
+VPC = {"vpcId": "vpc-0123456789abcdef0", "privateSubnetIds": ["subnet-0a1b2c3d4e5f60718", "subnet-1a1b2c3d4e5f60718"]}
+
+
+@pytest.mark.parametrize("vpc", [{}, VPC], ids=["own", "existing"])
+def test_without_a_way_out_karpenter_looks_up_no_prices(vpc: dict[str, Any]) -> None:
+    """Prevents a controller that waits for a price list which it cannot reach, in any VPC."""
+    values = changed("network", {**VALID["network"], **vpc, "natGateways": "none"})
     values["registries"] = {"images": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror", "charts": "./charts"}
     values["models"][0] |= {"source": "/models/mine", "architecture": "tests/data/oracle_configs/llama3.1-8b.json"}
     del values["models"][0]["revision"]

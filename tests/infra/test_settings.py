@@ -105,6 +105,8 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("gpuPools.0.name", "g5-spot", "gpuPools[0].name", "reserved", "another name"),
     ("models.0.name", "default", "models[0].name", "reserved", "another name"),
     ("network", {**VPC, "cidr": "10.9.0.0/16"}, "network.cidr", "conflict", "vpcId"),
+    ("network", {**VPC, "natGateways": "single"}, "network.natGateways", "conflict", "vpcId"),
+    ("network", {**VPC, "natGateways": "none"}, "network.natGateways", "reachability", "registries.images"),
     ("network", {**VPC, "interfaceEndpoints": ["sts"]}, "network.interfaceEndpoints", "conflict", "vpcId"),
     ("network.natGateways", "none", "models[0].source", "reachability", "s3://"),
     ("models.0.source", "/models/llama", "models[0].architecture", "required", "config.json"),
