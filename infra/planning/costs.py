@@ -8,7 +8,7 @@ from components.sizing import catalog, prices
 from infra.planning.models import ModelPlan
 from infra.planning.pools import PoolPlan
 from infra.planning.usage import GB, UsageLine, usage
-from infra.settings.rules import is_hub
+from infra.settings.rules import is_bucket
 from infra.settings.sections import StackConfig
 
 
@@ -63,7 +63,7 @@ def cost(config: StackConfig, plans: Iterable[ModelPlan], pools: Iterable[PoolPl
     """Return what the stack costs, at on-demand list prices; ``extended``: its Kubernetes is past standard support."""
     plans = tuple(plans)
     beside = _beside_models(pools, config.region)
-    lines = (*_models(plans), *beside, *_platform(config, extended=extended), *_storage(plans))
+    lines = (*_models(plans), *beside, *_platform(config, extended=extended), *_storage(config, plans))
     return Cost(lines, tuple(usage(config, plans)))
 
 
@@ -129,11 +129,19 @@ def _nodes(item: str, kind: str, region: str, counts: tuple[int, int]) -> CostLi
     return CostLine(item, price.usd * least, price.usd * most, f"${price.usd}/h, {price.source}")
 
 
-def _storage(plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
-    stored = sum(plan.decision.checkpoint_bytes for plan in plans if is_hub(plan.model.source)) / GB
-    price = prices.other("efs_storage")
-    usd = stored * price.usd / prices.HOURS_PER_MONTH
-    yield CostLine(f"EFS: {stored:,.0f} GB of weights", usd, usd, f"${price.usd}/{price.unit}, {price.source}")
+def _storage(config: StackConfig, plans: Iterable[ModelPlan]) -> Iterator[CostLine]:
+    stored = sum(plan.decision.checkpoint_bytes for plan in plans if not is_bucket(plan.model.source)) / GB
+    if stored:
+        yield _monthly(f"EFS: {stored:,.0f} GB of weights", stored, "efs_storage")
+    if config.cache.provisioned_mibps:
+        item = f"EFS: {config.cache.provisioned_mibps:,} MiB/s provisioned"
+        yield _monthly(item, config.cache.provisioned_mibps, "efs_provisioned_throughput")
+
+
+def _monthly(item: str, amount: float, name: str) -> CostLine:
+    price = prices.other(name)
+    usd = amount * price.usd / prices.HOURS_PER_MONTH
+    return CostLine(item, usd, usd, f"${price.usd}/{price.unit}, {price.source}")
 
 
 def _fixed(item: str, count: int, name: str) -> CostLine:

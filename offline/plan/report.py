@@ -59,8 +59,7 @@ def _blocks(document: Mapping[str, Any], console: Console, refused: int) -> Iter
     yield "Cold start, from pod to ready", [Text(cold_start(model)) for model in models]
     yield "Node pools", _node_pools(document["node_pools"], console)
     yield "Cost per hour", _cost(document["cost"], console)
-    if document["cost"]["usage"]:
-        yield "Cost by use, beside the hours", _usage(document["cost"]["usage"], console)
+    yield "Cost by use, beside the hours", _usage(document["cost"]["usage"], console)
     found = document["resources"]
     count = sum(resource["custom"] for resource in found)
     title = f"Resources   {plural(count, 'resource')} in {plural(len(found) - count, 'component')}"
@@ -99,7 +98,7 @@ def _usage(lines: Sequence[Mapping[str, Any]], console: Console) -> list[Rendera
     grid = Grid([("", LEFT), ("", RIGHT), ("", PROSE)], headings=False)
     grid.rows.extend([line["item"], usd(line["usd"]), line["basis"]] for line in lines)
     missing = "Not counted: traffic between zones and to callers, disks of nodes, logs, requests"
-    return [*grid.tables(console), Text(missing)]
+    return [*(grid.tables(console) if lines else ()), Text(missing)]
 
 
 def _warning(warning: Mapping[str, Any]) -> list[RenderableType]:

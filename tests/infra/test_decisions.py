@@ -92,6 +92,8 @@ def test_what_costs_by_use_is_told() -> None:
     assert start.usd == pytest.approx(gigabytes * 0.03, rel=1e-2)
     provisioned = {**VALID, "cache": {"throughput": "provisioned", "provisionedMibps": 100}}
     (download,) = decided(provisioned).cost.usage
+    lines = {line.item: line.floor for line in decided(provisioned).cost.lines}
+    assert lines["EFS: 100 MiB/s provisioned"] == pytest.approx(100 * 6 / 730)
     assert download.usd == pytest.approx(gigabytes * 0.045, rel=1e-2)
 
 

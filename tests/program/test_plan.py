@@ -87,7 +87,7 @@ def test_dependencies_name_resources_of_the_document(document: dict[str, Any]) -
 
 def test_the_report_answers_each_question_once(report: str, document: dict[str, Any]) -> None:
     """Prevents a block from being lost or printed twice."""
-    titles = ["What runs where", "Cold start", "Node pools", "Cost per hour", "Resources", "Warnings"]
+    titles = ["What runs where", "Cold start", "Node pools", "Cost per hour", "Cost by use", "Resources", "Warnings"]
     titles += [f"Why {model['name']} runs on {model['instance_type']}" for model in document["models"]]
     assert {title: len(re.findall(f"^{re.escape(title)}", report, re.MULTILINE)) for title in titles} == dict.fromkeys(
         titles, 1
