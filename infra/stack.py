@@ -33,5 +33,5 @@ def deploy() -> None:
         pulumi.log.warn(str(warning).strip())
     foundation = lay_foundation(config)
     platform = build_platform(foundation, decisions.pools)
-    endpoints = serve(foundation, platform, decisions.models, secrets)
+    endpoints = serve(foundation, platform, decisions, secrets)
     export(config, decisions, foundation.cluster, endpoints)

@@ -12,10 +12,12 @@ from components.pod_identity import PodIdentity
 from components.registries import image
 from components.vllm import API_KEY_SECRET, HUGGING_FACE_SECRET, ServingNamespace, VllmModel
 from infra.config import Secrets
+from infra.decisions import Decisions
 from infra.layers.foundation import Foundation
 from infra.layers.platform import Platform
 from infra.permissions import read_policy
 from infra.planning.models import ModelPlan
+from infra.planning.pools import PoolPlan, may_surge
 from infra.settings.rules import is_bucket, is_hub
 
 NAMESPACE = "serving"
@@ -30,10 +32,11 @@ class Serving:
     namespace: ServingNamespace
     cache: ModelCache
     secrets: Secrets
+    pools: Sequence[PoolPlan]
 
 
 def serve(
-    foundation: Foundation, platform: Platform, models: Sequence[ModelPlan], secrets: Secrets
+    foundation: Foundation, platform: Platform, decisions: Decisions, secrets: Secrets
 ) -> dict[str, pulumi.Output[str]]:
     """Declare the namespace, the cache and every model; return the models' endpoints by name."""
     config = foundation.config
@@ -63,8 +66,8 @@ def serve(
         },
         foundation.after(namespace),
     )
-    serving = Serving(foundation, platform, namespace, cache, secrets)
-    return {plan.model.name: _model(serving, plan) for plan in models}
+    serving = Serving(foundation, platform, namespace, cache, secrets, decisions.pools)
+    return {plan.model.name: _model(serving, plan) for plan in decisions.models}
 
 
 def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
@@ -86,7 +89,7 @@ def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
             "pools": [pool.name for pool in plan.pools],
             "replicas": plan.decision.replicas,
             "output_tokens": model.output_tokens,
-            "surge": plan.surge,
+            "surge": may_surge(plan, serving.pools),
             "efa": all(pool.efa for pool in plan.pools),
             "api_key_secret": API_KEY_SECRET if serving.secrets.api_key else None,
             "client_namespaces": list(config.access.client_namespaces),

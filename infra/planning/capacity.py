@@ -24,6 +24,7 @@ def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]
         fix = f"aws service-quotas get-service-quota --region {region} --service-code ec2 --quota-code {code}"
         yield Problem("gpuPools", code, "quota", message, fix)
     for each in planned:
+        yield from _rollouts(each)
         if each.pool.capacity_block:
             minute = _BLOCKS_END_UTC[0] * 60 + _BLOCKS_END_UTC[1] - CAPACITY_BLOCK_DRAIN_MINUTES
             last = f"{minute // 60}:{minute % 60:02} UTC"
@@ -33,6 +34,19 @@ def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]
             )
             fix = "buy the next block before that, or let the models use another pool too"
             yield Problem(f"{each.pool.path}.capacityBlock", True, "capacity-block", message, fix)
+
+
+def _rollouts(planned: PoolPlan) -> Iterator[Problem]:
+    """Tell of a cap that a rollout meets: where GPUs are reserved or nodes fixed, nobody expects one replica more."""
+    squeezed = [member for member in planned.models if planned.can_grow and not planned.has_room_for(member)]
+    if squeezed:
+        names = ", ".join(member.model.name for member in squeezed)
+        message = (
+            f"leaves no room for one replica more: a rollout of {names} stops an old server before the new one runs"
+        )
+        needed = planned.running_gpus + max(planned.replica_gpus(member) for member in squeezed)
+        path, fix = f"{planned.pool.path}.gpuLimit", f"at least {needed}, or remove it"
+        yield Problem(path, planned.pool.gpu_limit, "rollout", message, fix)
 
 
 def _quotas(pools: Iterable[PoolPlan]) -> dict[str, int]:

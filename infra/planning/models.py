@@ -18,7 +18,7 @@ from components.sizing.types import CapacityType, Load, Objective, Profile
 from components.vllm import eviction_minutes
 from infra.settings.pool_sections import GpuPool
 from infra.settings.problems import Problem
-from infra.settings.rules import is_bucket
+from infra.settings.rules import is_bucket, is_hub
 from infra.settings.sections import Model, StackConfig
 
 SHOWN_REJECTIONS = 3
@@ -57,12 +57,6 @@ class ModelPlan:
         """GPUs of one of its nodes."""
         return catalog.instance_type(self.decision.instance_type).gpu_count
 
-    @property
-    def surge(self) -> bool:
-        """Whether a rollout may use one replica more: not where the GPUs are reserved, or nodes of a fixed number."""
-        growing = (pool for pool in self.pools if pool.static_nodes is None)
-        return any(way != "reserved" for pool in growing for way in pool.capacity)
-
     def cold_start(self, cache: str) -> ColdStart:
         """Return a start on the slowest network among the types; ``cache`` is the EFS throughput mode."""
         gbps = min(catalog.instance_type(name).network_baseline_gbps for name in self.instance_types)
@@ -97,7 +91,7 @@ def plan_model(model: Model, config: StackConfig, root: Path) -> ModelPlan:
     """Return the plan of a model. ``root`` is what architecture files are relative to.
 
     Raises:
-        UnplannableError: with every reason; with none where region or pools have problems of their own.
+        UnplannableError: with every reason; with none where region, pools or source have problems of their own.
 
     """
     whole = (pool for pool in config.gpu_pools if pool.sharing is None)
@@ -130,6 +124,8 @@ def _architecture(model: Model, root: Path) -> Architecture:
     """Return what the model is: from its own file, else from the catalogue."""
     if model.architecture is not None:
         return _architecture_file(model, model.architecture, root)
+    if not is_hub(model.source):
+        raise UnplannableError  # what is missing, a rule of the settings says
     path = f"{model.path}.source"
     try:
         return named(model.source)

@@ -64,7 +64,7 @@ def _too_small(built: PoolPlan) -> Iterator[Problem]:
             yield Problem(f"{built.pool.path}.staticNodes", nodes, "limit", message, f"at least {most}, or remove it")
         return
     largest = max(catalog.instance_type(name).gpu_count for name in built.instance_types)
-    running = sum(built.replica_gpus(member) * member.decision.replicas for member in built.models)
+    running = built.running_gpus
     # Less than one node is a rule of every pool's.
     if cap is not None and largest <= cap < running:
         message = f"is less than the {running} GPUs that {names} run on from the start"

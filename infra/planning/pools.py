@@ -30,6 +30,20 @@ class PoolPlan:
         """Return the GPUs of the largest node that one replica of a model may take in the pool."""
         return max(catalog.instance_type(name).gpu_count for name in _types(member, self.pool))
 
+    @property
+    def running_gpus(self) -> int:
+        """GPUs of what its models run from the start."""
+        return sum(self.replica_gpus(member) * member.decision.replicas for member in self.models)
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether more nodes can be bought: not where all are reserved, or of a fixed number."""
+        return self.pool.static_nodes is None and any(way != "reserved" for way in self.pool.capacity)
+
+    def has_room_for(self, member: ModelPlan) -> bool:
+        """Whether one replica more of a model fits below the limit."""
+        return self.running_gpus + self.replica_gpus(member) <= self.gpu_limit
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data for the plan."""
         pool = self.pool
@@ -56,6 +70,12 @@ def plan_pools(config: StackConfig, plans: Iterable[ModelPlan]) -> tuple[PoolPla
     plans = tuple(plans)
     planned = (_plan(pool, plans, config) for pool in config.gpu_pools)
     return tuple(each for each in planned if each is not None)
+
+
+def may_surge(member: ModelPlan, planned: Iterable[PoolPlan]) -> bool:
+    """Return whether a rollout may run one replica more; else that would wait for the old one's GPUs for ever."""
+    pools = (each for each in planned if each.pool in member.pools)
+    return any(each.can_grow and each.has_room_for(member) for each in pools)
 
 
 def reservation(settings: Reservation) -> ReservationArgs:

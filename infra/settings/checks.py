@@ -9,6 +9,9 @@ from infra.settings.schema import matches
 DNS_LABEL = "a name of lower-case letters, digits and dashes that starts with a letter, at most 40 characters"
 dns_label = matches(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 
+NAMESPACE = "a name of lower-case letters, digits and dashes, at most 63 characters"
+namespace = matches(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 ARN = "an ARN such as arn:aws:iam::123456789012:role/platform"
 iam_arn = matches(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+")
 POLICY_ARN = "an ARN such as arn:aws:iam::123456789012:policy/boundary"

@@ -174,6 +174,12 @@ def _access(access: Access) -> Iterator[Problem]:
         for index, arn in enumerate(principals):
             if checks.iam_arn(arn):
                 yield Problem(f"access.{key}[{index}]", arn, "format", "is no IAM role or user", f"write {checks.ARN}")
+    callers = (("clientNamespaces", access.client_namespaces), ("metricsNamespaces", access.metrics_namespaces))
+    for key, namespaces in callers:
+        for index, namespace in enumerate(namespaces):
+            if checks.namespace(namespace):
+                path = f"access.{key}[{index}]"
+                yield Problem(path, namespace, "format", "is no name of a namespace", f"write {checks.NAMESPACE}")
     for index, network in enumerate(access.public_cidrs):
         complaint = checks.public_cidr(network)
         if complaint:

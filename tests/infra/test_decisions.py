@@ -12,6 +12,7 @@ from components.sizing.catalog import instance_type
 from infra.config import plain_values
 from infra.decisions import Decisions, decide
 from infra.planning.models import GATE_FIXES
+from infra.planning.pools import may_surge
 from infra.settings.problems import Problem
 from infra.settings.stack import parse_stack
 from offline.stack_files import read_stack
@@ -263,8 +264,22 @@ def test_reserved_pools_roll_out_without_a_spare_gpu() -> None:
     """Prevents a rollout that waits for capacity which does not exist beyond the reservation."""
     values = changed("gpuPools.0", {**VALID["gpuPools"][0], "capacity": ["reserved"]})
     values["gpuPools"][0]["reservations"] = [{"id": "cr-0123456789abcdef0"}]
-    assert not decided(values).models[0].surge
-    assert decided().models[0].surge
+    assert not surges(values)
+    assert surges(dict(VALID))
+
+
+def surges(values: dict[str, Any]) -> bool:
+    """Tell whether a rollout of the stack's model may run one replica more."""
+    decisions = decided(values)
+    return may_surge(decisions.models[0], decisions.pools)
+
+
+@pytest.mark.parametrize(("limit", "surge"), [(1, False), (2, True)])
+def test_a_cap_without_a_spare_gpu_stops_the_old_server_first(limit: int, surge: bool) -> None:
+    """Prevents a rollout whose new server waits for ever for the GPU that the old one keeps."""
+    values = changed("gpuPools.0", {**VALID["gpuPools"][0], "gpuLimit": limit})
+    assert surges(values) is surge
+    assert ("rollout" in warnings(values)) is not surge
 
 
 def warnings(values: dict[str, Any] | None = None, **secrets: bool) -> dict[str, Problem]:

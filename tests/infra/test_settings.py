@@ -1,10 +1,12 @@
 """Reading a stack file: every kind of mistake is named with its place and a fix, all of them in one run."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.decisions import decide
 from infra.settings.checks import is_graviton
 from infra.settings.pool_sections import CAPACITY_TYPES, GpuPool
 from infra.settings.problems import Problem, listed
@@ -58,6 +60,8 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("registries.charts", "mirror", "registries.charts", "format", "https://"),
     ("access.publicCidrs", ["anywhere"], "access.publicCidrs[0]", "format", "CIDR"),
     ("access.admins", ["me"], "access.admins[0]", "format", "ARN"),
+    ("access.clientNamespaces", ["Gate_Way"], "access.clientNamespaces[0]", "format", "lower-case"),
+    ("access.metricsNamespaces", ["m" * 64], "access.metricsNamespaces[0]", "format", "63"),
     ("access.readers", ["me"], "access.readers[0]", "format", "ARN"),
     ("gpuPools.0.reservations", [{"ownerId": "me"}], "gpuPools[0].reservations[0].ownerId", "format", "twelve digits"),
     ("gpuPools.0.maintenanceWindows", [{}], "gpuPools[0].maintenanceWindows[0].days", "required", "sat"),
@@ -120,6 +124,15 @@ def test_each_mistake_is_named(place: str, value: Any, path: str, rule: str, fix
     assert len(found) == 1, problems_of(changed(place, value))
     assert fix in found[0].fix
     assert found[0].message
+
+
+def test_what_is_no_catalogue_entry_is_one_problem() -> None:
+    """Prevents a second problem, about the catalogue, where the file of a model outside of it is missing."""
+    values = changed("models.0.source", "s3://weights/llama")
+    del values["models"][0]["revision"]
+    config, problems = parse_stack(values, REGION)
+    assert [each.path for each in problems] == ["models[0].architecture"]
+    assert not decide(config, Path(), sound=False).problems
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
