@@ -13,15 +13,19 @@ class NotOfferedError(pulumi.RunError):
 def usable_zones(zones: Sequence[str], offered: Sequence[str], instance_types: Sequence[str]) -> list[str]:
     """Return the pool's zones in which EC2 offers at least one of the types, in the pool's order. Pure.
 
+    An answer without any zone at all proves nothing: an endpoint that knows no offerings (a simulator, a new Region's
+    API) gives it too, and a type that the region lacks is refused before. The pool then keeps its zones.
+
     Raises:
-        NotOfferedError: there is none.
+        NotOfferedError: EC2 names zones, and none of the pool's is among them.
 
     """
+    if not offered:
+        return list(zones)
     usable = [zone for zone in zones if zone in set(offered)]
     if not usable:
-        elsewhere = ", ".join(sorted(set(offered))) or "no zone of the region"
         raise NotOfferedError(
-            f"EC2 offers {', '.join(instance_types)} in {elsewhere}, not in {', '.join(zones)}; "
+            f"EC2 offers {', '.join(instance_types)} in {', '.join(sorted(set(offered)))}, not in {', '.join(zones)}; "
             "change the network's availability zones or the pool's families"
         )
     return usable
@@ -36,4 +40,4 @@ def offered_zones(
         filters=[{"name": "instance-type", "values": list(instance_types)}],
         opts=pulumi.InvokeOutputOptions(parent=parent),
     )
-    return found.apply(lambda offerings: usable_zones(zones, offerings.locations, instance_types))
+    return found.apply(lambda offerings: usable_zones(zones, offerings.locations or [], instance_types))

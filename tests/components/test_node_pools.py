@@ -323,6 +323,11 @@ def test_no_zone_at_all_is_an_error_that_says_where() -> None:
         usable_zones(["a", "b"], ["c"], ["p5.48xlarge"])
 
 
+def test_an_answer_without_any_zone_decides_nothing() -> None:
+    """Prevents a stack that cannot be planned because an endpoint knows no offerings."""
+    assert usable_zones(["a", "b"], [], ["p5.48xlarge"]) == ["a", "b"]
+
+
 def test_a_preview_of_an_empty_account_shows_the_same_pool() -> None:
     """Prevents pools that appear only once something exists."""
     first = deploy(lambda: GpuNodePool("g5", G5), cloud=Cloud(), preview=True)
