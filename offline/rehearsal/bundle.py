@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import versions
+from components.scheduling import POOL_LABEL, SYSTEM_POOL
 from offline.recording import Deployment, Registration
 from offline.rehearsal.cloud import Account, Tagged
 from offline.rehearsal.kube import Obj
@@ -19,6 +20,9 @@ from offline.values import revealed
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 _SUBNET, _GROUP = "aws:ec2/subnet:Subnet", "aws:ec2/securityGroup:SecurityGroup"
+_EXISTING_CLUSTER = "llm-serving:index:ExistingCluster"
+"""Stands on two system nodes and on add-ons that somebody else runs (components/cluster/existing.py)."""
+_BROUGHT_ADDONS = (versions.EFS_CSI,)
 _EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
@@ -118,6 +122,8 @@ def _addons(deployment: Deployment) -> Iterable[Addon]:
         yield Addon(inputs["addonName"], json.loads(inputs.get("configurationValues") or "{}"))
     if deployment.of_type("eks:index:Cluster"):
         yield Addon(versions.KUBE_PROXY, {})  # made inside eks.Cluster, whose children no recording shows
+    if deployment.of_type(_EXISTING_CLUSTER):
+        yield from (Addon(name, {}) for name in (*versions.ADDONS_BEFORE_NODES, *_BROUGHT_ADDONS))
 
 
 def _node_groups(deployment: Deployment) -> Iterable[NodeGroup]:
@@ -127,6 +133,8 @@ def _node_groups(deployment: Deployment) -> Iterable[NodeGroup]:
         taints = tuple({**t, "effect": _EFFECTS[t["effect"]]} for t in inputs.get("taints") or [])
         count = int(scaling.get("desiredSize", scaling["minSize"]))
         yield NodeGroup(resource.name, inputs["instanceTypes"][0], count, inputs.get("labels") or {}, taints)
+    if deployment.of_type(_EXISTING_CLUSTER):
+        yield NodeGroup("existing", "m7i.large", 2, {POOL_LABEL: SYSTEM_POOL}, ())
 
 
 def _account(deployment: Deployment, classes: list[Obj]) -> Account:
@@ -158,6 +166,7 @@ def _account(deployment: Deployment, classes: list[Obj]) -> Account:
         instance_profiles=tuple({s["instanceProfile"] for s in specs if s.get("instanceProfile")}),
         queue=queues[0] if queues else None,
         ami_aliases=tuple({t["alias"] for s in specs for t in s["amiSelectorTerms"] if "alias" in t}),
+        placement_groups=tuple(s["placementGroupSelector"]["name"] for s in specs if "placementGroupSelector" in s),
         ami_ids=tuple({t["id"] for s in specs for t in s["amiSelectorTerms"] if "id" in t}),
     )
 
@@ -173,8 +182,8 @@ def _tags(deployment: Deployment) -> dict[str, dict[str, str]]:
 
 def _existing(specs: list[Obj], field: str, region: str) -> tuple[Tagged, ...]:
     """Subnets (one per zone) or groups that a brought network must hold for the selectors to match."""
-    terms = [t for s in specs for t in s.get(field, [])]
-    found = [Tagged({}, f"{region}{'abc'[i % 3]}", t["id"]) for i, t in enumerate(t for t in terms if "id" in t)]
-    for term in (t for t in terms if "tags" in t):
-        found += [Tagged(term["tags"], region + letter) for letter in "abc"]
-    return tuple({(t.id, t.zone, *sorted(t.tags.items())): t for t in found}.values())
+    terms = [term for spec in specs for term in spec.get(field, [])]
+    ids = dict.fromkeys(term["id"] for term in terms if "id" in term)
+    tags = {str(term["tags"]): term["tags"] for term in terms if "tags" in term}
+    named = [Tagged({}, f"{region}{'abc'[number % 3]}", each) for number, each in enumerate(ids)]
+    return (*named, *(Tagged(each, region + letter) for each in tags.values() for letter in "abc"))

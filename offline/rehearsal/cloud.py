@@ -45,6 +45,7 @@ class Account:
     queue: str | None
     ami_aliases: tuple[str, ...]
     ami_ids: tuple[str, ...]
+    placement_groups: tuple[str, ...]
 
 
 class Cloud:

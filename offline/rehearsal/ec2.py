@@ -67,6 +67,8 @@ class Market:
     exhausted: set[str] = field(default_factory=set)
     """fnmatch patterns of ``type/zone/capacity-type`` for which EC2 has no capacity."""
     reservations: list[Reservation] = field(default_factory=list)
+    placement_groups: tuple[str, ...] = ()
+    """Names of cluster placement groups that exist."""
     prices: dict[str, float] = field(default_factory=dict)
     """USD per hour, as Karpenter rated the offer, by id of the instance launched."""
     counter: threading.Lock = field(default_factory=threading.Lock)
@@ -110,6 +112,12 @@ def answers(market: Market) -> Iterator[None]:
     def reservations(response: Any) -> ActionResult:
         return ActionResult({"CapacityReservations": [r.describe() for r in _selected(market, response)]})
 
+    def placement_groups(response: Any) -> ActionResult:
+        wanted = response._get_param("GroupNames", []) or response._filters_from_querystring().get("group-name")
+        found = [name for name in market.placement_groups if not wanted or name in wanted]
+        groups = [{"GroupName": n, "GroupId": f"pg-{n}", "State": "available", "Strategy": "cluster"} for n in found]
+        return ActionResult({"PlacementGroups": groups})
+
     def spot_prices(_: Any) -> ActionResult:
         """None: Karpenter then rates spot like on-demand, where moto has one price for every type."""
         return ActionResult({"SpotPriceHistory": []})
@@ -121,7 +129,7 @@ def answers(market: Market) -> Iterator[None]:
     patches: dict[str, Callable[[Any], ActionResult]] = {
         "describe_instance_types": instance_types, "describe_instance_type_offerings": offerings,
         "describe_capacity_reservations": reservations, "describe_spot_price_history": spot_prices,
-        "create_fleet": fleet,
+        "describe_placement_groups": placement_groups, "create_fleet": fleet,
     }  # fmt: skip
     before = {name: EC2Response.__dict__.get(name) for name in patches}
     for name, function in patches.items():

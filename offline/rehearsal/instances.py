@@ -59,7 +59,10 @@ def market_of(bundle: Bundle, reservations: Iterable[Reservation]) -> Market:
             if requirement["key"] in {"node.kubernetes.io/instance-type", "karpenter.k8s.aws/instance-family"}:
                 named |= set(requirement.get("values", []))
     families = frozenset({name.split(".")[0] for name in named} | set(CPU_FAMILIES))
-    return Market(bundle.account.region, bundle.zones, families, reservations=[*reservations])
+    groups = bundle.account.placement_groups
+    return Market(
+        bundle.account.region, bundle.zones, families, reservations=[*reservations], placement_groups=groups
+    )
 
 
 def assumed_reservations(bundle: Bundle) -> tuple[Reservation, ...]:
@@ -81,7 +84,7 @@ def assumed_reservations(bundle: Bundle) -> tuple[Reservation, ...]:
         zones = allowed.get("topology.kubernetes.io/zone") or bundle.zones
         for term in terms:
             for model in models[:1]:
-                count = max(1, model["replicas_min"] * model["nodes"])
+                count = int(pool["spec"].get("replicas") or max(1, model["replicas_min"] * model["nodes"]))
                 identity = {"id": term["id"]} if "id" in term else {}
                 tags = dict(term.get("tags", {}))
                 found.append(Reservation(model["instance_type"], zones[0], count, tags, **identity))

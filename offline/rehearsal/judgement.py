@@ -67,16 +67,19 @@ def results(
     return found
 
 
-def differences(models: Iterable[ModelResult], seen: Observation, exhausted: Iterable[str] = ()) -> list[str]:
+def differences(
+    models: Iterable[ModelResult], seen: Observation, exhausted: Iterable[str] = (), *, reserved: bool = True
+) -> list[str]:
     """Everything that is not as planned; empty when the rehearsal agrees with the plan.
 
-    ``exhausted``: the offers that EC2 was told to lack, which excuse another choice of the same plan.
+    ``exhausted``: the offers that EC2 was told to lack, which excuse another choice of the same plan. ``reserved``:
+    whether reservations have room left; where not, the next way to buy is right.
     """
     patterns = tuple(exhausted)
-    return [*(text for model in models for text in _of_model(model, patterns)), *_of_cluster(seen)]
+    return [*(text for model in models for text in _of_model(model, patterns, reserved=reserved)), *_of_cluster(seen)]
 
 
-def _of_model(model: ModelResult, exhausted: tuple[str, ...]) -> Iterator[str]:
+def _of_model(model: ModelResult, exhausted: tuple[str, ...], *, reserved: bool) -> Iterator[str]:
     running = [s for s in model.servers if s.node and s.pod.ready]
     if len(running) != model.wanted or len(model.servers) != model.wanted:
         yield f"{model.name}: {len(running)} of {model.wanted} pods run, {len(model.servers)} exist"
@@ -86,7 +89,7 @@ def _of_model(model: ModelResult, exhausted: tuple[str, ...]) -> Iterator[str]:
     for node in model.nodes:
         if node.instance_type != planned and not (short and node.instance_type in alternates):
             yield f"{model.name}: {node.name} is a {node.instance_type}, planned was {planned}"
-        if node.capacity not in _open_ways(decision["capacity"], exhausted):
+        if node.capacity not in _open_ways(decision["capacity"], exhausted, reserved=reserved):
             yield f"{model.name}: {node.name} is {node.capacity}, planned was {', then '.join(decision['capacity'])}"
     priced = all(node.capacity != "spot" and node.instance_type == planned for node in model.nodes)
     planned_cost = model.planned_usd_per_hour
@@ -94,10 +97,11 @@ def _of_model(model: ModelResult, exhausted: tuple[str, ...]) -> Iterator[str]:
         yield f"{model.name}: costs ${model.usd_per_hour:.2f}/h, planned were ${planned_cost:.2f}/h"
 
 
-def _open_ways(chain: list[str], exhausted: tuple[str, ...]) -> list[str]:
+def _open_ways(chain: list[str], exhausted: tuple[str, ...], *, reserved: bool) -> list[str]:
     """Return the ways to buy that are right: the first of the chain, and the next where EC2 lacks those before."""
     for length, capacity in enumerate(chain, 1):
-        if not any(fnmatch(capacity, pattern.split("/")[2]) for pattern in exhausted):
+        used_up = capacity == "reserved" and not reserved
+        if not used_up and not any(fnmatch(capacity, pattern.split("/")[2]) for pattern in exhausted):
             return chain[:length]
     return chain
 

@@ -26,6 +26,8 @@ from offline.rehearsal.watch import Watch
 POLL_S = 0.2
 UNREGISTERED = {"key": "karpenter.sh/unregistered", "effect": "NoExecute"}
 _NOT_READY = "node.kubernetes.io/not-ready"  # admission puts it on every new Node; node-lifecycle, left out, removes it
+NO_DEVICE_PLUGIN = "nvidia.com/gpu.deploy.device-plugin"
+"""Label that is "false" on nodes whose operating system advertises the GPUs itself (Bottlerocket)."""
 _GPU_LABELS = {
     "feature.node.kubernetes.io/pci-10de.present": "true", "nvidia.com/gpu.present": "true",
     **{f"nvidia.com/gpu.deploy.{operand}": "true" for operand in (
@@ -131,8 +133,10 @@ class Kubelets:
     def _boot(self, provider_id: str, claim: Obj) -> None:
         status, spec, labels = claim["status"], claim["spec"], dict(claim["metadata"].get("labels", {}))
         labels["topology.kubernetes.io/region"] = labels.get("topology.kubernetes.io/zone", "")[:-1]
+        built_in = {GPU_RESOURCE} if labels.get(NO_DEVICE_PLUGIN) == "false" else set()
+        later = self.agents - built_in
         resources = tuple(
-            {k: v for k, v in status[part].items() if k not in self.agents} for part in ("capacity", "allocatable")
+            {k: v for k, v in status[part].items() if k not in later} for part in ("capacity", "allocatable")
         )
         taints = [*spec.get("taints", []), *spec.get("startupTaints", []), UNREGISTERED]
         instance = instance_of(claim)
@@ -142,8 +146,8 @@ class Kubelets:
         """Lets a node's agents act on it."""
         labels, allocatable = node["metadata"]["labels"], node["status"].get("allocatable", {})
         has_gpus = claim is not None and GPU_RESOURCE in claim["status"]["capacity"]
-        if has_gpus and any(role == FINDS_GPUS for role, _ in acting) and not _GPU_LABELS.items() <= labels.items():
-            self.kube.patch(node, {"metadata": {"labels": _GPU_LABELS}})
+        if has_gpus and any(role == FINDS_GPUS for role, _ in acting) and not _GPU_LABELS.keys() <= labels.keys():
+            self.kube.patch(node, {"metadata": {"labels": {**_GPU_LABELS, **labels}}})
         if claim:
             ready = {d for role, d in acting if role == ADVERTISES} & {GPU_RESOURCE, EFA_RESOURCE}
             for resource in sorted(ready & claim["status"]["capacity"].keys() - allocatable.keys()):

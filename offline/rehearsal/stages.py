@@ -128,7 +128,7 @@ def _stage(simulation: Simulation, title: str, action: Callable[[], list[str]]) 
         found.append(str(late))
     seen = simulation.settle()
     rows = model_results(simulation, seen)
-    found += differences(rows, seen, lacking(simulation))
+    found += model_differences(simulation, seen)
     return Stage(title, rows, seen, found, time.monotonic() - began, notes)
 
 
@@ -141,10 +141,11 @@ def _torn_down(simulation: Simulation, step: Step) -> Stage:
     return Stage(str(step), [], seen, left, time.monotonic() - began)
 
 
-def lacking(simulation: Simulation) -> set[str]:
-    """Patterns of what EC2 does not have now: what it was told to lack, and reservations that are used up."""
-    left = sum(reservation.available for reservation in simulation.market.reservations)
-    return simulation.market.exhausted | (set() if left else {"*/*/reserved"})
+def model_differences(simulation: Simulation, seen: Observation) -> list[str]:
+    """Return what is not as planned now."""
+    market = simulation.market
+    left = any(reservation.available for reservation in market.reservations)
+    return differences(model_results(simulation, seen), seen, market.exhausted, reserved=left)
 
 
 def model_results(simulation: Simulation, seen: Observation) -> list[ModelResult]:

@@ -26,7 +26,8 @@ class Stack:
 
 def _with_group(bundle: Bundle) -> Bundle:
     """Add a model server over two nodes, which no shipped stack has, where the stack's own models run."""
-    model = next(o for o in bundle.of_kind("Deployment") if o["metadata"]["name"] == bundle.models[0]["name"])
+    smallest = min(bundle.models, key=lambda model: model["gpus"])["name"]
+    model = next(o for o in bundle.of_kind("Deployment") if o["metadata"]["name"] == smallest)
     return dataclasses.replace(bundle, batches=(*bundle.batches, (_group(model),)))
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from components.scheduling import SYSTEM_POOL
-from offline.rehearsal.judgement import differences
+from offline.rehearsal.kubelet import NO_DEVICE_PLUGIN
 from offline.rehearsal.observation import Observation
 from offline.rehearsal.simulation import Simulation
-from offline.rehearsal.stages import lacking, model_results
+from offline.rehearsal.stages import model_differences
 from tests.cluster import stacks
 from tests.cluster.steps import by_model
 
@@ -23,7 +23,7 @@ ON_GPU_NODES = ON_EVERY_NODE | {
 
 def test_nothing_differs_from_the_plan(simulation: Simulation, seen: Observation) -> None:
     """Prevents any difference that the command would report, money included."""
-    assert differences(model_results(simulation, seen), seen, lacking(simulation)) == []
+    assert model_differences(simulation, seen) == []
 
 
 def test_every_model_runs_on_the_planned_type_and_capacity(simulation: Simulation, seen: Observation) -> None:
@@ -55,15 +55,19 @@ def test_controllers_run_on_system_nodes_and_models_do_not(seen: Observation) ->
     assert [p.name for p in on_system if not p.stands_for] == []
 
 
-def test_daemonsets_reach_the_nodes_that_need_them(seen: Observation) -> None:
+def test_daemonsets_reach_the_nodes_that_need_them(simulation: Simulation, seen: Observation) -> None:
     """Prevents a taint that an agent does not tolerate: no GPUs advertised, no mounts, no credentials, no health."""
     present = {node.name: set[str]() for node in seen.nodes}
     for pod in seen.pods:
         if pod.owner == "DaemonSet" and pod.node and pod.phase == "Running":
             present[pod.node].add(pod.labels["app.kubernetes.io/name"])
+    own = {pod.labels["app.kubernetes.io/name"] for pod in seen.pods if pod.owner == "DaemonSet"}
+    labels = {node["metadata"]["name"]: node["metadata"]["labels"] for node in simulation.cluster.list("Node")}
     for node in seen.nodes:
-        expected = ON_GPU_NODES if node.gpus else ON_EVERY_NODE
+        built_in = {"nvidia-device-plugin"} if labels[node.name].get(NO_DEVICE_PLUGIN) == "false" else set()
+        expected = ((ON_GPU_NODES - built_in) if node.gpus else ON_EVERY_NODE) & own
         assert expected - present[node.name] == set(), node
+    assert own >= {"aws-node", "kube-proxy", "eks-pod-identity-agent", "efs-csi-node", "nfd-worker"}
     assert {node.gpus for node in seen.nodes} > {0}, "no node has GPUs"
 
 
