@@ -1,6 +1,7 @@
 """Everything that follows from a stack's settings, before any resource exists."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from infra.planning.pool_problems import planned_pool_problems
 from infra.planning.pools import PoolPlan, plan_pools
 from infra.planning.support import version_findings
 from infra.settings.problems import Problem
-from infra.settings.sections import StackConfig
+from infra.settings.sections import StackConfig, local_charts
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def decide(
     pools = plan_pools(config, plans)
     refused, told = version_findings(config, today or dt.datetime.now(dt.UTC).date())
     extended = any(each.rule == "support-ended" for each in told)
-    known = advice(config, plans, pools, token=token, api_key=api_key) if sound else ()
+    known = (*advice(config, plans, pools, token=token, api_key=api_key), *_charts(config, root)) if sound else ()
     return Decisions(
         models=tuple(plans),
         pools=pools,
@@ -79,3 +80,11 @@ def decide(
         problems=(*problems, *planned_pool_problems(config, pools), *refused),
         cache_throughput=config.cache.throughput,
     )
+
+
+def _charts(config: StackConfig, root: Path) -> Iterator[Problem]:
+    """Tell of a directory of charts that Helm will not find."""
+    charts = config.registries.charts
+    if charts and "://" not in charts and not local_charts(charts, root).is_dir():
+        message = "is no directory on this machine: no chart can be installed from it"
+        yield Problem("registries.charts", charts, "file", message, "fill it; offline.mirror lists the charts")

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from components.cluster import Cluster, ExistingCluster
 from components.network import Network
 from components.registries import RegistriesArgs
-from infra.settings.sections import StackConfig
+from infra.settings.sections import StackConfig, local_charts
 
 ROOT = Path(__file__).resolve().parents[2]
 """Folder of Pulumi.yaml; what stack files name is relative to it."""
@@ -144,7 +144,7 @@ def _registries(config: StackConfig) -> RegistriesArgs:
     """Return the mirrors; a directory of charts is relative to Pulumi.yaml, Helm runs elsewhere."""
     charts = config.registries.charts
     if charts and "://" not in charts:
-        charts = str((ROOT / charts).resolve())
+        charts = str(local_charts(charts, ROOT))
     registries: RegistriesArgs = {}
     if charts:
         registries["charts"] = charts

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from components import versions
 from components.sizing.quantization import PRECISIONS
@@ -262,3 +263,8 @@ class StackConfig:
     """Comes from ``aws:region``."""
     unread_pools: tuple[str, ...] = ()
     """Names of pools that had problems and are left out of ``gpu_pools``."""
+
+
+def local_charts(directory: str, root: Path) -> Path:
+    """Return the directory of packaged charts that ``registries.charts`` means; relative ones lie below ``root``."""
+    return (root / Path(directory).expanduser()).resolve()

@@ -287,6 +287,13 @@ def warnings(values: dict[str, Any] | None = None, **secrets: bool) -> dict[str,
     return {warning.rule: warning for warning in decided(values, **secrets).warnings}
 
 
+def test_a_directory_of_charts_that_is_not_there_is_announced(tmp_path: Path) -> None:
+    """Prevents an `up` that makes a cluster and then finds no chart to put into it."""
+    for directory, missing in ((tmp_path, False), (tmp_path / "charts", True), ("./charts", True)):
+        values = {**VALID, "registries": {"charts": str(directory)}}
+        assert ("file" in warnings(values)) is missing
+
+
 def test_a_gated_model_without_a_token_is_announced() -> None:
     """Prevents a preloader that fails with 401 after the cluster was built."""
     assert warnings()["gated"].fix.startswith("pulumi config set --secret hfToken")
