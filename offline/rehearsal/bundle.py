@@ -155,13 +155,15 @@ def _account(deployment: Deployment, classes: list[Obj]) -> Account:
     for resource in deployment.of_type("eks:index:Cluster"):
         identity = revealed(resource.outputs)["clusterSecurityGroupId"]
         groups[identity] = Tagged(tags.get(identity, {}), id=identity)
+    selected = _existing(specs, "securityGroupSelectorTerms", region)
+    brought = [group for group in selected if group.id not in groups and (group.id or not groups)]
     queues = [revealed(r.outputs).get("name", r.name) for r in deployment.of_type("aws:sqs/queue:Queue")]
     return Account(
         cluster=clusters[0]["name"] if clusters else settings.get("clusterName", deployment.stack),
         region=region,
         kubernetes=clusters[0].get("version", versions.KUBERNETES) if clusters else versions.KUBERNETES,
         subnets=subnets if own_network else _existing(specs, "subnetSelectorTerms", region),
-        security_groups=tuple(groups.values()) or _existing(specs, "securityGroupSelectorTerms", region),
+        security_groups=(*groups.values(), *brought),
         roles=roles or tuple({s["role"] for s in specs if s.get("role")}),
         instance_profiles=tuple({s["instanceProfile"] for s in specs if s.get("instanceProfile")}),
         queue=queues[0] if queues else None,

@@ -186,8 +186,8 @@ def _speaker(event: Obj) -> str:
 def _pod(pod: Obj, events: list[Obj]) -> Pod:
     meta, spec, status = pod["metadata"], pod["spec"], pod["status"]
     node = spec.get("nodeName")
-    said = [e for e in events if e["type"] == "Warning" or e["reason"] == "FailedScheduling"]
-    words = list(dict.fromkeys(f"{_speaker(e)}: {e['message']}" for e in said))
+    said = [e for e in events if e.get("type") == "Warning" or e.get("reason") == "FailedScheduling"]
+    words = list(dict.fromkeys(f"{_speaker(e)}: {e.get('message', '')}" for e in said))
     owner = next((o["kind"] for o in meta.get("ownerReferences", []) if o.get("controller")), "")
     return Pod(
         namespace=meta["namespace"], name=meta["name"], uid=meta["uid"], labels=meta.get("labels", {}), owner=owner,
@@ -196,7 +196,7 @@ def _pod(pod: Obj, events: list[Obj]) -> Pod:
         memory_mib=round(asked(spec, "memory") / MIB),
         scheduled_after_s=_seconds(meta["creationTimestamp"], _condition(pod, "PodScheduled")) if node else None,
         why=() if node else tuple(words[-_WHY:]),
-        refused=any(_speaker(e) == "karpenter" and e["reason"] == "FailedScheduling" for e in said),
+        refused=any(_speaker(e) == "karpenter" and e.get("reason") == "FailedScheduling" for e in said),
     )  # fmt: skip
 
 
@@ -243,7 +243,7 @@ def _missing(cluster: Watch, events: Mapping[str, list[Obj]]) -> Iterable[str]:
     """Workloads whose controller could not create their pods."""
     for kind in ("ReplicaSet", "DaemonSet", "Job"):
         for owner in cluster.list(kind):
-            failed = [e for e in events.get(owner["metadata"]["uid"], []) if e["reason"] == "FailedCreate"]
+            failed = [e for e in events.get(owner["metadata"]["uid"], []) if e.get("reason") == "FailedCreate"]
             status, spec = owner.get("status", {}), owner["spec"]
             short = {
                 "ReplicaSet": status.get("replicas", 0) < spec.get("replicas", 1),
@@ -251,7 +251,7 @@ def _missing(cluster: Watch, events: Mapping[str, list[Obj]]) -> Iterable[str]:
                 "Job": not status.get("active") and _unfinished(owner),
             }[kind]
             if failed and short:
-                yield f"{identity(owner)}: {failed[-1]['message']}"
+                yield f"{identity(owner)}: {failed[-1].get('message')}"
 
 
 def _condition(obj: Obj, kind: str) -> Obj:

@@ -40,7 +40,7 @@ def test_a_busy_node_keeps_its_server_when_it_expires(simulation: Simulation) ->
 
 def _drain_held_up(simulation: Simulation, node: str) -> bool:
     events = simulation.cluster.list("Event")
-    return any(e["reason"] == "FailedDraining" and e["involvedObject"]["name"] == node for e in events)
+    return any(e.get("reason") == "FailedDraining" and e["involvedObject"]["name"] == node for e in events)
 
 
 def _of_brief(simulation: Simulation) -> list[Obj]:
