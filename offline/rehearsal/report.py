@@ -50,8 +50,11 @@ def print_report(report: Report) -> None:
     console = Console(width=None if terminal else _WIDTH, highlight=False, force_terminal=terminal)
     built = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     console.print(Text(f"llm-serving · {report.stack} · rehearsal on {built}", style="bold"))
+    before: Sequence[ModelResult] = ()
     for stage in report.stages:
-        _block(console, f"{stage.title}   ({stage.seconds:.0f} s)", _stage_parts(stage, console))
+        changed = [model for model in stage.models if model not in before]
+        _block(console, f"{stage.title}   ({stage.seconds:.0f} s)", _stage_parts(stage, changed, console))
+        before = stage.models
     _block(console, "Not the real thing", [Text(f"- {note}") for note in _caveats(report)])
     times = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.times.items())
     _block(console, "Times", [Text(f"{times}; servers used {report.memory_mib} MiB")])
@@ -72,10 +75,11 @@ def _caveats(report: Report) -> list[str]:
     return [*report.notes, *left_out, "nothing boots, IAM is not enforced, list prices decide instead of EC2"]
 
 
-def _stage_parts(stage: Stage, console: Console) -> list[RenderableType]:
+def _stage_parts(stage: Stage, changed: Sequence[ModelResult], console: Console) -> list[RenderableType]:
+    """The models that are not as in the stage before, then what is pending and how full the pools are."""
     parts: list[RenderableType] = [Text(note) for note in stage.notes]
-    if stage.models:
-        parts += _model_table(stage.models, console)
+    if changed:
+        parts += _model_table(changed, console)
     pending = [
         Text(f"pending {pod.namespace}/{pod.name}: {'; '.join(pod.why) or 'nothing was said'}")
         for pod in stage.seen.pending
