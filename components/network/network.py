@@ -14,7 +14,6 @@ from components.scheduling import DISCOVERY_TAG
 NAT_PER_ZONE = "perZone"
 NAT_SINGLE = "single"
 NAT_NONE = "none"
-NAT_MODES = (NAT_PER_ZONE, NAT_SINGLE, NAT_NONE)
 
 
 class NetworkArgs(TypedDict):

@@ -48,11 +48,6 @@ def _document() -> dict[str, Any]:
     return json.loads((Path(__file__).parent / "data" / "prices.json").read_text(encoding="utf-8"))
 
 
-def priced_regions() -> tuple[str, ...]:
-    """Regions that have a price table of their own."""
-    return tuple(_document()["on_demand"])
-
-
 @cache
 def on_demand_table(region: str) -> PriceTable:
     """Give the region's own table, or that of us-east-1 where it has none (``region`` says which)."""

@@ -22,7 +22,6 @@ _REMOVED = {
 }
 _KV_CACHE_KEYS = ("kv_cache_scheme", "kv_cache_quant_algo")
 _KV_CACHE_ALGORITHMS = {"fp8": "fp8", "nvfp4": "nvfp4"}
-REMOVED_METHODS = tuple(_REMOVED)
 
 
 def read(config: Mapping[str, Any]) -> Quantization:
