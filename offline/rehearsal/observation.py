@@ -124,7 +124,8 @@ class Observation:
     @property
     def refused(self) -> bool:
         """Nothing moves, and Karpenter has said of every pending pod that it cannot help."""
-        return not self.uninitialized and not self.moving and all(pod.refused for pod in self.pending)
+        able = not self.classes_not_ready and not any(pool.why_not_ready for pool in self.pools)
+        return able and not self.uninitialized and not self.moving and all(pod.refused for pod in self.pending)
 
     def on_gpu_nodes(self) -> Iterable[tuple[Pod, Node]]:
         """(pod, node) of everything on nodes that have GPUs."""
@@ -145,6 +146,7 @@ def observe(cluster: Watch, market: Market) -> Observation:
     pods, nodes = cluster.list("Pod"), cluster.list("Node")
     claims = cluster.list("NodeClaim")
     events = _events(cluster)
+    able = [*cluster.list("NodePool"), *cluster.list("EC2NodeClass")]
     going = [o for o in (*pods, *claims, *nodes) if o["metadata"].get("deletionTimestamp")]
     staying = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
     return Observation(
@@ -167,6 +169,7 @@ def observe(cluster: Watch, market: Market) -> Observation:
             sorted((p["metadata"]["uid"], p["spec"].get("nodeName", ""), p["status"].get("phase", "")) for p in pods),
             sorted((c["metadata"]["uid"], str(_condition(c, "Initialized").get("status"))) for c in claims),
             sorted(o["metadata"]["uid"] for o in going),
+            sorted(n["metadata"]["name"] for n in able if _condition(n, "Ready").get("status") == "True"),
         ),
     )  # fmt: skip
 

@@ -76,7 +76,7 @@ def _caveats(report: Report) -> list[str]:
 
 
 def _stage_parts(stage: Stage, changed: Sequence[ModelResult], console: Console) -> list[RenderableType]:
-    """The models that are not as in the stage before, then what is pending and how full the pools are."""
+    """Return the models that are not as in the stage before, what is pending, and how full the pools are."""
     parts: list[RenderableType] = [Text(note) for note in stage.notes]
     if changed:
         parts += _model_table(changed, console)
