@@ -22,6 +22,8 @@ MINIMUM_WIDTH = 100
 UNBOUNDED = 10_000
 """Columns of a pipe: one line per fact, for grep and diff."""
 
+_SHARING = {"time_slices": "pods take turns on each GPU", "mig_profile": "partitions of each GPU"}
+
 Block = tuple[str, Sequence[RenderableType]]
 
 
@@ -82,7 +84,25 @@ def _node_pools(pools: Sequence[Mapping[str, Any]], console: Console) -> list[Re
             ", ".join(pool[key]) for key in ("capacity", "instance_types", "zones", "models")
         )
         grid.rows.append([pool["name"], capacity, str(pool["gpu_limit"]), types, zones, models])
-    return grid.tables(console)
+    return [*grid.tables(console), *map(Text, _pool_notes(pools))]
+
+
+def _pool_notes(pools: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what sets a pool apart from a plain one, then what holds for several pools at once."""
+    for pool in pools:
+        size, group = pool["static_nodes"], pool["placement_group"]
+        special = [
+            f"always {plural(size, 'node')}" if size else "",
+            "EFA" if pool["efa"] else "",
+            f"placement group {group}" if group else "",
+            *(f"{value} {_SHARING[way]}" for way, value in (pool["sharing"] or {}).items()),
+        ]
+        if any(special):
+            yield f"{pool['name']}: {', '.join(filter(None, special))}"
+    for title, key in (("AMI", "ami_alias"), ("Zones", "zones_basis")):
+        for value in dict.fromkeys(pool[key] for pool in pools):
+            of = [pool["name"] for pool in pools if pool[key] == value]
+            yield f"{title}: {value}" + ("" if len(of) == len(pools) else f" ({', '.join(of)})")
 
 
 def _cost(cost: Mapping[str, Any], console: Console) -> list[RenderableType]:
