@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
+from components.sizing import prices
 from infra.planning.capacity import capacity_advice
 from infra.planning.models import ModelPlan
 from infra.planning.pools import PoolPlan
@@ -26,6 +27,7 @@ def advice(
         yield from _source(model, token=token)
     if config.cluster.name is None:
         yield from _access(config.access)
+        yield from _unpriced(config)
     if not api_key and config.access.client_namespaces:
         callers = ", ".join(config.access.client_namespaces)
         message = f"is not set: any pod in namespace {callers} may use every model"
@@ -74,6 +76,15 @@ def _source(model: Model, *, token: bool) -> Iterator[Problem]:
             f"pulumi config set --path '{place}' "
             f"$(git ls-remote https://huggingface.co/{model.source} {model.revision or 'main'} | cut -f1)",
         )
+
+
+def _unpriced(config: StackConfig) -> Iterator[Problem]:
+    """Tell of system nodes that the totals leave out: an unusual type, or one that does not exist."""
+    kind = config.system_nodes.instance_types[0]
+    if prices.hourly(kind, config.region) is None:
+        message = "has no known list price: the cost leaves these nodes out, and EC2 may not know the type"
+        fix = f"aws ec2 describe-instance-types --instance-types {kind}, or a usual type such as m7i.large"
+        yield Problem("systemNodes.instanceTypes[0]", kind, "price", message, fix)
 
 
 def _access(access: Access) -> Iterator[Problem]:

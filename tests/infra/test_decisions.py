@@ -118,6 +118,8 @@ def test_a_type_without_a_price_is_not_free() -> None:
     (line,) = [line for line in decided(values).cost.lines if line.item.startswith("System nodes")]
     assert (line.floor, line.ceiling) == (None, None)
     assert "m5dn.large" in line.basis
+    assert warnings(values)["price"].value == "m5dn.large"
+    assert "price" not in warnings()
 
 
 def test_decisions_are_plain_data(prod: Decisions) -> None:
