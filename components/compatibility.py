@@ -75,13 +75,14 @@ def _support(installed: Installed, today: date) -> Iterator[Finding]:
     end = supported_until(version)
     left = (end - today).days
     newest = kubernetes_versions()[-1]
+    supported = [each for each in kubernetes_versions() if supported_until(each) >= today]
     if left < 0:
         extended = _facts()["kubernetes"][version]["extended_until"]
         text = (
             f"standard support ended on {end}: EKS upgrades such a cluster by itself, or bills extended support at "
             f"${EXTENDED_SUPPORT_USD_PER_HOUR:.2f} more per hour until {extended}"
         )
-        yield Finding(True, "kubernetesVersion", version, "support-ended", text, f"one of up to {newest}")
+        yield Finding(True, "kubernetesVersion", version, "support-ended", text, f"use {' or '.join(supported) or newest}")
     elif left <= WARNING_DAYS:
         text = f"standard support ends on {end}, in {left} days"
         yield Finding(False, "kubernetesVersion", version, "support-ends", text, f"plan the upgrade, up to {newest}")

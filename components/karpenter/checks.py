@@ -42,7 +42,8 @@ class PoolFacts:
     reservations: Sequence[Mapping[str, Any]] = ()
     capacity_block: bool = False
     efa: bool = False
-    placement_group: bool = False
+    placement_group: str | bool = False
+    """Its name, or true where only AWS knows that."""
     static_nodes: int | None = None
     maintenance_windows: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     allow_latest_ami: bool = False
@@ -109,6 +110,9 @@ def _capacity(pool: PoolFacts) -> Iterator[PoolProblem]:
         yield PoolProblem(
             "capacity", "spot", "capacity-block", "a Capacity Block pool never falls back to spot", "use another pool"
         )
+    if pool.capacity_block and "reserved" not in pool.capacity:
+        text = "a Capacity Block is reserved capacity; without it, nodes that never expire would be bought otherwise"
+        yield PoolProblem("capacityBlock", True, "capacity-block", text, "put reserved first in capacity, or drop it")
 
 
 def _reservation(pool: PoolFacts, path: str, reservation: Mapping[str, Any]) -> Iterator[PoolProblem]:
@@ -116,6 +120,10 @@ def _reservation(pool: PoolFacts, path: str, reservation: Mapping[str, Any]) -> 
         yield PoolProblem(
             path, dict(reservation), "reservation-selector", "a reservation is selected by id or by tags", "give one"
         )
+    if reservation.get("owner_id") and not reservation.get("tags"):
+        owner = reservation["owner_id"]
+        text = "an owner narrows a search by tags; an id names one reservation, whoever owns it"
+        yield PoolProblem(f"{path}.ownerId", owner, "reservation-selector", text, "drop it, or select by tags")
     zone = reservation.get("zone")
     if zone and zone not in pool.zones:
         yield PoolProblem(
@@ -176,26 +184,24 @@ def _limit(pool: PoolFacts, types: Sequence[InstanceType]) -> Iterator[PoolProbl
 def _efa(pool: PoolFacts, types: Sequence[InstanceType]) -> Iterator[PoolProblem]:
     if pool.placement_group and pool.capacity_block:
         yield PoolProblem(
-            "placementGroup", True, "placement-group", "a Capacity Block is already placed close together", "drop it"
+            "placementGroup",
+            pool.placement_group,
+            "placement-group",
+            "a Capacity Block is already placed close together",
+            "drop it",
         )
     if not pool.efa:
         return
-    for each in types:
-        if not each.efa_count:
-            text = f"{each.name} has no EFA interface"
-            yield PoolProblem("efa", each.name, "efa-missing", text, "drop efa or the type")
+    names = ", ".join(each.name for each in types)
+    if without := [each.name for each in types if not each.efa_count]:
+        text = f"no EFA interface on {', '.join(without)}"
+        yield PoolProblem("efa", True, "efa-missing", text, "drop efa, or use families whose types have it, such as p5")
     if len({layout(each.name) for each in types}) > 1:
-        yield PoolProblem(
-            "efa",
-            [each.name for each in types],
-            "efa-layout",
-            "the types' network cards differ, and one node class has one list of interfaces",
-            "one pool per layout",
-        )
+        text = f"the network cards of {names} differ, and one node class has one list of interfaces"
+        yield PoolProblem("efa", True, "efa-layout", text, "one pool per layout")
     if len(pool.zones) != 1:
-        yield PoolProblem(
-            "efa", [*pool.zones], "efa-zone", "EFA traffic does not leave its subnet's zone", "one zone for the pool"
-        )
+        text = f"EFA traffic does not leave its subnet's zone, and the pool has {', '.join(pool.zones)}"
+        yield PoolProblem("efa", True, "efa-zone", text, "name one zone in the pool's zones")
 
 
 def _sharing(pool: PoolFacts, types: Sequence[InstanceType]) -> Iterator[PoolProblem]:

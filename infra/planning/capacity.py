@@ -14,7 +14,7 @@ _BLOCKS_END_UTC = (11, 30)
 
 
 def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]:
-    """Yield the quotas that the pools may use up, and when Capacity Blocks end."""
+    """Yield the quotas that the pools may use up, reservations whose place is unknown, and when Capacity Blocks end."""
     planned = tuple(pools)
     for code, vcpus in sorted(_quotas(planned).items()):
         message = (
@@ -25,6 +25,7 @@ def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]
         yield Problem("gpuPools", code, "quota", message, fix)
     for each in planned:
         yield from _rollouts(each)
+        yield from _unplaced(each)
         if each.pool.capacity_block:
             minute = _BLOCKS_END_UTC[0] * 60 + _BLOCKS_END_UTC[1] - CAPACITY_BLOCK_DRAIN_MINUTES
             last = f"{minute // 60}:{minute % 60:02} UTC"
@@ -34,6 +35,16 @@ def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]
             )
             fix = "buy the next block before that, or let the models use another pool too"
             yield Problem(f"{each.pool.path}.capacityBlock", True, "capacity-block", message, fix)
+
+
+def _unplaced(planned: PoolPlan) -> Iterator[Problem]:
+    """Tell of reservations that may lie where the pool has no subnet: Karpenter would silently buy something else."""
+    for index, held in enumerate(planned.pool.reservations):
+        if held.id and not held.zone:
+            message = f"does not say its zone: whether it lies in {', '.join(planned.zones)} cannot be checked"
+            fix = f"add zone: $(aws ec2 describe-capacity-reservations --capacity-reservation-ids {held.id} "
+            fix += "--query 'CapacityReservations[].AvailabilityZone' --output text)"
+            yield Problem(f"{planned.pool.path}.reservations[{index}]", held.id, "reservation-zone", message, fix)
 
 
 def _rollouts(planned: PoolPlan) -> Iterator[Problem]:
@@ -53,8 +64,8 @@ def _quotas(pools: Iterable[PoolPlan]) -> dict[str, int]:
     """Return the vCPUs that each quota must allow, by its code; every step of a chain may carry the whole load."""
     needed: dict[str, int] = {}
     for planned in pools:
-        # No source says whether instances of a Capacity Block count against a quota.
-        ways = {way for way in planned.pool.capacity if not planned.pool.capacity_block}
+        # No source says whether instances of a Capacity Block count against a quota; what is bought beside it does.
+        ways = {way for way in planned.pool.capacity if way != "reserved" or not planned.pool.capacity_block}
         for spot in {way == "spot" for way in ways}:
             most: dict[str, int] = {}
             for kind in map(catalog.instance_type, planned.instance_types):

@@ -41,7 +41,7 @@ def _facts(pool: GpuPool, built: PoolPlan | None, config: StackConfig) -> PoolFa
         reservations=[reservation(each) for each in pool.reservations],
         capacity_block=pool.capacity_block,
         efa=pool.efa,
-        placement_group=pool.placement_group is not None,
+        placement_group=pool.placement_group or False,
         static_nodes=pool.static_nodes,
         maintenance_windows=[dataclasses.asdict(window) for window in pool.maintenance_windows],
         sharing=pool.sharing.way if pool.sharing else {},

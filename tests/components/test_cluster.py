@@ -116,6 +116,7 @@ def test_system_nodes_are_tainted_encrypted_and_closed_to_pods(plain: Deployment
     assert group.inputs["labels"] == {"llm-serving/pool": "system"}
     assert group.inputs["scalingConfig"] == {"minSize": 2, "maxSize": 4, "desiredSize": 2}
     assert "scalingConfig.desiredSize" in group.ignore_changes
+    assert group.inputs["nodeRepairConfig"] == {"enabled": True}
     template = plain.one("aws:ec2/launchTemplate:LaunchTemplate").inputs
     assert template["metadataOptions"]["httpTokens"] == "required"
     assert template["metadataOptions"]["httpPutResponseHopLimit"] == 1
@@ -142,6 +143,9 @@ def test_administrators_and_readers_get_exactly_their_policy() -> None:
     assert {r.name for r in made.of_type("aws:eks/accessEntry:AccessEntry")} == {
         f"cluster-access-{principal_key(each)}" for each in (ROLE, reader)
     }
+    # A role that lost its access first could not take down what is in the cluster.
+    provider = requirements(made, made.one("pulumi:providers:kubernetes").urn)
+    assert provider >= {r.urn for r in made.of_type("aws:eks/accessPolicyAssociation:AccessPolicyAssociation")}
 
 
 def test_protection_reaches_what_holds_state() -> None:

@@ -37,6 +37,13 @@ def test_good_pools_have_no_problem(pool: PoolFacts) -> None:
         (RESERVED, {"reservations": [{"zone": "us-east-1a"}]}, "reservations[0]", "reservation-selector"),
         (RESERVED, {"reservations": ELSEWHERE}, "reservations[0].zone", "reservation-zone"),
         (RESERVED, {"capacity": ["reserved", "spot"], "capacity_block": True}, "capacity", "capacity-block"),
+        (GOOD, {"capacity_block": True}, "capacityBlock", "capacity-block"),
+        (
+            RESERVED,
+            {"reservations": [{"id": "cr-1", "owner_id": "123456789012"}]},
+            "reservations[0].ownerId",
+            "reservation-selector",
+        ),
         (GOOD, {"gpu_limit": 3}, "gpuLimit", "limit-below-node"),
         (GOOD, {"ami_alias": "al2@v20260724"}, "amiAlias", "ami-family"),
         (GOOD, {"ami_alias": "al2023"}, "amiAlias", "ami-family"),

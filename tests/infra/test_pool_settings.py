@@ -56,6 +56,11 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "gpuPools[0].reservations[0].zone",
         "reservation-zone",
     ),
+    ("a block that is not reserved", stack({**POOL, "capacityBlock": True}), "gpuPools[0].capacityBlock",
+     "capacity-block"),
+    ("an owner beside an id", stack({**POOL, "capacity": ["reserved"], "reservations": [
+        {"id": "cr-0123456789abcdef0", "zone": "us-east-1a", "ownerId": "123456789012"}]}),
+     "gpuPools[0].reservations[0].ownerId", "reservation-selector"),
     ("limit below a node", stack({**SHARED, "gpuLimit": 1, "families": ["p4d"], "sharing": {
         "migProfile": "1g.5gb", "instanceTypes": ["p4d.24xlarge"]}}, POOL), "gpuPools[0].gpuLimit", "limit-below-node"),
     ("unknown AMI family", stack({**POOL, "amiFamily": "al2"}), "gpuPools[0].amiFamily", "choice"),
@@ -127,6 +132,30 @@ def test_a_fixed_fleet_holds_every_replica() -> None:
     (problem,) = problems(values)
     assert (problem.path, problem.rule) == ("gpuPools[0].staticNodes", "limit")
     assert "2 nodes" in problem.message
+
+
+def warnings(values: Mapping[str, Any]) -> list[Problem]:
+    """Return what is said of a stack that can be deployed."""
+    config, found = parse_stack(values, REGION)
+    assert not found
+    return [*decide(config, ROOT).warnings]
+
+
+def test_a_reservation_whose_zone_nobody_knows_is_announced() -> None:
+    """Prevents capacity that is paid for in a zone without a subnet, while Karpenter buys the same elsewhere."""
+    held = {"id": "cr-0123456789abcdef0"}
+    unknown = [w for w in warnings(stack({**P5, **RESERVED, "reservations": [held]})) if w.rule == "reservation-zone"]
+    assert [(w.path, w.value) for w in unknown] == [("gpuPools[0].reservations[0]", held["id"])]
+    assert "describe-capacity-reservations" in unknown[0].fix
+    assert not [w for w in warnings(stack({**P5, **RESERVED})) if w.rule == "reservation-zone"]
+
+
+def test_what_is_bought_beside_a_block_needs_its_quota() -> None:
+    """Prevents a fallback that never starts: only the block's own instances may not count against the quota."""
+    block = {**P5, **RESERVED, "capacityBlock": True}
+    assert not [w for w in warnings(stack(block)) if w.rule == "quota"]
+    beside = warnings(stack({**block, "capacity": ["reserved", "on-demand"]}))
+    assert [w.value for w in beside if w.rule == "quota"] == ["L-417A185B"]
 
 
 # --- what arrives ---------------------------------------------------------------------------------------------------
