@@ -28,6 +28,7 @@ def test_the_control_plane_has_the_settings_that_cannot_be_changed_later(plain: 
     assert inputs["name"] == "demo"
     assert inputs["authenticationMode"] == "API"
     assert inputs["encryptionConfigKeyArn"] == plain.one("aws:kms/key:Key").outputs["arn"]
+    assert plain.one("aws:kms/key:Key").inputs["enableKeyRotation"] is True
     assert inputs["skipDefaultSecurityGroups"] is True
     assert inputs["skipDefaultNodeGroup"] is True
     assert inputs["upgradePolicy"] == {"supportType": "STANDARD"}

@@ -78,6 +78,46 @@ def test_every_write_is_limited_to_this_cluster() -> None:
             assert "demo" in text or statement["Sid"] == "AllowScopedEC2InstanceAccessActions"
 
 
+OWN, POOL = "kubernetes.io/cluster/demo", "karpenter.sh/nodepool"
+CLUSTER, CLASS, REGION = "eks:eks-cluster-name", "karpenter.k8s.aws/ec2nodeclass", "topology.kubernetes.io/region"
+CONDITIONS = {
+    # Statement -> what the request must carry, what the resource must carry, other keys
+    # (aws/karpenter-provider-aws@v1.14.1 website getting-started cloudformation.yaml).
+    "AllowScopedEC2LaunchTemplateAccessActions": ((), (OWN, POOL), ()),
+    "AllowScopedEC2InstanceActionsWithTags": ((CLUSTER, OWN, POOL), (), ()),
+    "AllowScopedResourceCreationTagging": ((CLUSTER, OWN, POOL), (), ("ec2:CreateAction",)),
+    "AllowScopedResourceTagging": ((CLUSTER,), (OWN, POOL), ("aws:TagKeys",)),
+    "AllowScopedDeletion": ((), (OWN, POOL), ()),
+    "AllowPassingInstanceRole": ((), (), ("iam:PassedToService",)),
+    "AllowScopedInstanceProfileCreationActions": ((CLUSTER, CLASS, OWN, REGION), (), ()),
+    "AllowScopedInstanceProfileTagActions": ((CLUSTER, CLASS, OWN, REGION), (CLASS, OWN, REGION), ()),
+    "AllowScopedInstanceProfileActions": ((), (CLASS, OWN, REGION), ()),
+    "AllowZonalShiftStatusReadOnly": ((), (), ("arc-zonal-shift:ResourceIdentifier",)),
+    "AllowRegionalReadActions": ((), (), ("aws:RequestedRegion",)),
+}
+
+
+def test_no_condition_is_lost() -> None:
+    """Prevents one dropped line of data that lets the controller end, tag or pass what is not its own."""
+    conditions: dict[str, set[str]] = {}
+    for name in policy_names():
+        for statement in json.loads(policy(name))["Statement"]:
+            keys = {key for operator in statement.get("Condition", {}).values() for key in operator}
+            conditions[statement["Sid"]] = keys
+    assert {sid: keys for sid, keys in conditions.items() if keys} == {
+        sid: {*(f"aws:RequestTag/{tag}" for tag in asked), *(f"aws:ResourceTag/{tag}" for tag in carried), *others}
+        for sid, (asked, carried, others) in CONDITIONS.items()
+    }
+
+
+def test_what_is_launched_without_conditions_is_only_looked_up() -> None:
+    """Prevents that the statement without tags, which every launch needs, also covers instances or templates."""
+    named = {each["Sid"]: each for each in json.loads(policy("node-lifecycle"))["Statement"]}
+    kinds = {arn.rpartition(":")[2] for arn in named["AllowScopedEC2InstanceAccessActions"]["Resource"]}
+    shared = ("image", "snapshot", "security-group", "subnet", "capacity-reservation", "placement-group")
+    assert kinds == {f"{kind}/*" for kind in shared}
+
+
 def test_what_newer_releases_need_is_there() -> None:
     """Prevents a policy copied from an older guide: these were added in 1.10, 1.11 and 1.12."""
     text = "".join(policy(name) for name in policy_names())

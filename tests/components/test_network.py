@@ -81,6 +81,15 @@ def test_interface_endpoints_are_reachable_from_the_vpc_only() -> None:
     assert network().of_type("aws:ec2/securityGroup:SecurityGroup") == []
 
 
+def test_the_default_security_group_lets_nothing_through() -> None:
+    """Prevents that whatever names no group of its own may speak to all others in the VPC."""
+    made = network()
+    group = made.one("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
+    assert group.inputs["vpcId"] == made.one("aws:ec2/vpc:Vpc").id
+    assert not group.inputs.get("ingress")
+    assert not group.inputs.get("egress")
+
+
 def test_china_turns_the_service_names_around() -> None:
     """Prevents endpoints that do not exist in that partition."""
     made = network(region="cn-north-1", interface_endpoints=["sts"])
