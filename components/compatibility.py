@@ -82,7 +82,9 @@ def _support(installed: Installed, today: date) -> Iterator[Finding]:
             f"standard support ended on {end}: EKS upgrades such a cluster by itself, or bills extended support at "
             f"${EXTENDED_SUPPORT_USD_PER_HOUR:.2f} more per hour until {extended}"
         )
-        yield Finding(True, "kubernetesVersion", version, "support-ended", text, f"use {' or '.join(supported) or newest}")
+        yield Finding(
+            True, "kubernetesVersion", version, "support-ended", text, f"use {' or '.join(supported) or newest}"
+        )
     elif left <= WARNING_DAYS:
         text = f"standard support ends on {end}, in {left} days"
         yield Finding(False, "kubernetesVersion", version, "support-ends", text, f"plan the upgrade, up to {newest}")
