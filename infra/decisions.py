@@ -57,7 +57,7 @@ def decide(
         api_key: whether the stack has a key for the models' callers.
         ignored: settings that have no effect, to be said with the other warnings.
         sound: whether the settings break no rule; else they are only searched for further problems.
-        today: the day that support dates are judged by; None: today.
+        today: the day that ends of support and of Capacity Blocks are judged by; None: today.
 
     """
     plans: list[ModelPlan] = []
@@ -69,7 +69,8 @@ def decide(
             # What the planner finds wrong in a requirement, a rule of the settings has found already.
             problems.extend(each for each in error.problems if sound or each.rule != "requirement")
     pools = plan_pools(config, plans)
-    refused, told = version_findings(config, today or dt.datetime.now(dt.UTC).date())
+    today = today or dt.datetime.now(dt.UTC).date()
+    refused, told = version_findings(config, today)
     extended = any(each.rule == "support-ended" for each in told)
     known = (*advice(config, plans, pools, token=token, api_key=api_key), *_charts(config, root)) if sound else ()
     return Decisions(
@@ -77,7 +78,7 @@ def decide(
         pools=pools,
         cost=cost(config, plans, pools, extended=extended) if sound else Cost(),
         warnings=(*ignored, *known, *told),
-        problems=(*problems, *planned_pool_problems(config, pools), *refused),
+        problems=(*problems, *planned_pool_problems(config, pools, today), *refused),
         cache_throughput=config.cache.throughput,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from components.karpenter import CAPACITY_BLOCK_DRAIN_MINUTES
 from components.sizing import catalog
 from infra.planning.pools import PoolPlan
+from infra.settings.pool_sections import GpuPool
 from infra.settings.problems import Problem
 
 _BLOCKS_END_UTC = (11, 30)
@@ -27,14 +28,22 @@ def capacity_advice(pools: Iterable[PoolPlan], region: str) -> Iterator[Problem]
         yield from _rollouts(each)
         yield from _unplaced(each)
         if each.pool.capacity_block:
-            minute = _BLOCKS_END_UTC[0] * 60 + _BLOCKS_END_UTC[1] - CAPACITY_BLOCK_DRAIN_MINUTES
-            last = f"{minute // 60}:{minute % 60:02} UTC"
-            message = (
-                f"ends by itself: a block is over at {_BLOCKS_END_UTC[0]}:{_BLOCKS_END_UTC[1]} UTC of its last day; "
-                f"Karpenter drains {CAPACITY_BLOCK_DRAIN_MINUTES} minutes before, from {last}"
-            )
-            fix = "buy the next block before that, or let the models use another pool too"
-            yield Problem(f"{each.pool.path}.capacityBlock", True, "capacity-block", message, fix)
+            yield _end(each.pool)
+
+
+def _end(pool: GpuPool) -> Problem:
+    """Tell when the first of a pool's Capacity Blocks is over, and from when its nodes drain."""
+    hour, minute = _BLOCKS_END_UTC
+    drained = hour * 60 + minute - CAPACITY_BLOCK_DRAIN_MINUTES
+    days = sorted(held.ends_on for held in pool.reservations if held.ends_on)
+    message = (
+        f"ends by itself: a block is over {f'on {days[0]}' if days else 'on its last day'} at {hour}:{minute} UTC; "
+        f"Karpenter drains {CAPACITY_BLOCK_DRAIN_MINUTES} minutes before, from {drained // 60}:{drained % 60:02} UTC"
+    )
+    fix = "buy the next block before that, or let the models use another pool too"
+    if not days:
+        fix += "; endsOn of its reservation puts the day here"
+    return Problem(f"{pool.path}.capacityBlock", True, "capacity-block", message, fix)
 
 
 def _unplaced(planned: PoolPlan) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """What is wrong with GPU pools, once it is known what they launch."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from components.karpenter import PoolFacts, pool_problems
@@ -14,7 +15,7 @@ REPORTED_ELSEWHERE = {"instance-types", "capacity"}
 """Rules that the reader of the settings and the planner report already, with more to say."""
 
 
-def planned_pool_problems(config: StackConfig, planned: Sequence[PoolPlan]) -> Iterator[Problem]:
+def planned_pool_problems(config: StackConfig, planned: Sequence[PoolPlan], today: dt.date) -> Iterator[Problem]:
     """Yield every problem of every pool; one without a plan is checked as far as its settings go."""
     plans = {each.pool.path: each for each in planned}
     for pool in config.gpu_pools:
@@ -23,6 +24,7 @@ def planned_pool_problems(config: StackConfig, planned: Sequence[PoolPlan]) -> I
             if found.rule not in REPORTED_ELSEWHERE:
                 path = f"{pool.path}.{_place(found.path, pool)}"
                 yield Problem(path, found.value, found.rule, found.message, found.fix)
+        yield from _over(pool, today)
         if built is not None:
             yield from _too_small(built)
     yield from _shared_types(planned)
@@ -51,6 +53,15 @@ def _facts(pool: GpuPool, built: PoolPlan | None, config: StackConfig) -> PoolFa
 def _place(path: str, pool: GpuPool) -> str:
     """Return where the stack file says what the pool's check complains about."""
     return f"sharing.{path}" if path == "instanceTypes" and pool.sharing else path
+
+
+def _over(pool: GpuPool, today: dt.date) -> Iterator[Problem]:
+    """Refuse a Capacity Block that is over: no node would ever start in it."""
+    for index, held in enumerate(pool.reservations):
+        if held.ends_on and dt.date.fromisoformat(held.ends_on) < today:
+            path = f"{pool.path}.reservations[{index}].endsOn"
+            fix = "name the next block's reservation and its last day"
+            yield Problem(path, held.ends_on, "reservation-ended", "is past: the block is over", fix)
 
 
 def _too_small(built: PoolPlan) -> Iterator[Problem]:

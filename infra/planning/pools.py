@@ -80,7 +80,7 @@ def may_surge(member: ModelPlan, planned: Iterable[PoolPlan]) -> bool:
 
 def reservation(settings: Reservation) -> ReservationArgs:
     """Return a reservation as a node pool takes it: only what is set."""
-    given = {key: value for key, value in dataclasses.asdict(settings).items() if value}
+    given = {key: value for key, value in dataclasses.asdict(settings).items() if value and key != "ends_on"}
     return cast("ReservationArgs", given)
 
 

@@ -1,5 +1,6 @@
 """Forms that single values must have: addresses, names, ARNs. Each returns a complaint or None."""
 
+import datetime as dt
 import ipaddress
 import re
 from typing import Any
@@ -68,6 +69,18 @@ tag_key = matches(r"[\w .:/=+@-]{1,128}")
 tag_value = matches(r"[\w .:/=+@-]{0,256}")
 MOST_TAGS = 40
 """Of the 50 that a resource may have; ours, Karpenter's and EKS's take the rest."""
+
+DAY = 'a day as "YYYY-MM-DD", in quotes'
+
+
+def day(value: Any) -> str | None:
+    """Complain about what is no day of the calendar."""
+    try:
+        dt.date.fromisoformat(value)
+    except ValueError:
+        return "is no day"
+    return None
+
 
 CIDR = "a CIDR block such as 10.40.0.0/16"
 

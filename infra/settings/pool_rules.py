@@ -22,6 +22,11 @@ def pool_rules(pool: GpuPool, network: Network) -> Iterator[Problem]:
                 f"use {listed(network.availability_zones)}, or add it there",
             )
     yield from _image(pool)
+    for index, held in enumerate(pool.reservations):
+        if held.ends_on and not pool.capacity_block:
+            message = "is the last day of a Capacity Block, and capacityBlock is not set"
+            place = f"{pool.path}.reservations[{index}].endsOn"
+            yield Problem(place, held.ends_on, "conflict", message, "set capacityBlock: true, or remove it")
     if pool.static_nodes is not None and pool.gpu_limit is not None:
         message = "has no effect with staticNodes: Karpenter limits a pool of fixed size by its nodes"
         yield Problem(f"{pool.path}.gpuLimit", pool.gpu_limit, "conflict", message, "remove it, or staticNodes")

@@ -27,6 +27,13 @@ class Reservation:
         shape=checks.ACCOUNT,
     )
     zone: str | None = setting("Zone of the reservation, to refuse one where the pool has no subnet.", default=None)
+    ends_on: str | None = setting(
+        "Last day of a Capacity Block, so that plans say when it drains and refuse one that is over; only with "
+        "`capacityBlock`.",
+        default=None,
+        check=checks.day,
+        shape=checks.DAY,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Settings of GPU pools: each mistake ends in an error with its place and its fix, and each setting arrives."""
 
 import copy
+import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,6 +59,15 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("a block that is not reserved", stack({**POOL, "capacityBlock": True}), "gpuPools[0].capacityBlock",
      "capacity-block"),
+    ("a block that is over", stack({**P5, **RESERVED, "capacityBlock": True, "reservations": [
+        {"id": "cr-0123456789abcdef0", "zone": "us-east-1a", "endsOn": "2026-01-31"}]}),
+     "gpuPools[0].reservations[0].endsOn", "reservation-ended"),
+    ("an end of what is no block", stack({**P5, **RESERVED, "reservations": [
+        {"id": "cr-0123456789abcdef0", "zone": "us-east-1a", "endsOn": "2099-01-31"}]}),
+     "gpuPools[0].reservations[0].endsOn", "conflict"),
+    ("a day that does not exist", stack({**P5, **RESERVED, "capacityBlock": True, "reservations": [
+        {"id": "cr-0123456789abcdef0", "zone": "us-east-1a", "endsOn": "2099-02-31"}]}),
+     "gpuPools[0].reservations[0].endsOn", "format"),
     ("an owner beside an id", stack({**POOL, "capacity": ["reserved"], "reservations": [
         {"id": "cr-0123456789abcdef0", "zone": "us-east-1a", "ownerId": "123456789012"}]}),
      "gpuPools[0].reservations[0].ownerId", "reservation-selector"),
@@ -148,6 +158,19 @@ def test_a_reservation_whose_zone_nobody_knows_is_announced() -> None:
     assert [(w.path, w.value) for w in unknown] == [("gpuPools[0].reservations[0]", held["id"])]
     assert "describe-capacity-reservations" in unknown[0].fix
     assert not [w for w in warnings(stack({**P5, **RESERVED})) if w.rule == "reservation-zone"]
+
+
+def test_the_day_of_a_blocks_end_is_told() -> None:
+    """Prevents a drain on a day that nobody had in mind; the last day itself still serves."""
+    held = [{"id": "cr-0123456789abcdef0", "zone": "us-east-1a", "endsOn": day} for day in ("2027-01-02", "2026-12-31")]
+    config, found = parse_stack(stack({**P5, **RESERVED, "capacityBlock": True, "reservations": held}), REGION)
+    assert not found
+    made = decide(config, ROOT, today=dt.date(2026, 12, 31))
+    assert not made.problems
+    (told,) = [each.message for each in made.warnings if each.rule == "capacity-block"]
+    assert "on 2026-12-31 at 11:30 UTC" in told
+    assert "from 10:50 UTC" in told
+    assert decide(config, ROOT, today=dt.date(2027, 1, 1)).problems
 
 
 def test_what_is_bought_beside_a_block_needs_its_quota() -> None:
