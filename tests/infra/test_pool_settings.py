@@ -263,6 +263,16 @@ def test_shared_gpus_are_told_to_karpenter_and_to_the_operator(fleet: Deployment
     assert label in operator["devicePlugin"]["config"]["data"]
 
 
+@pytest.mark.parametrize(
+    ("families", "expected"),
+    [(["al2023"], "al2023"), (["bottlerocket"], "bottlerocket"), (["al2023", "bottlerocket"], "al2023")],
+)
+def test_the_operator_is_told_what_its_nodes_bring_along(families: list[str], expected: str) -> None:
+    """Prevents operands chosen for another system; where both are there, nodes of the second opt out by label."""
+    pools = [{"name": f"pool-{family}", "families": ["g5"], "amiFamily": family} for family in families]
+    assert deployed(stack(*pools)).one("llm-serving:index:GpuOperator").inputs["ami_family"] == expected
+
+
 def test_gates_are_open_only_where_something_needs_them(plain: Deployment) -> None:
     """Prevents alpha features of Karpenter in stacks that use none of them."""
     settings = karpenter_values(plain)
