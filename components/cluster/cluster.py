@@ -16,6 +16,8 @@ from components.iam import ROLE_NAME_LIMIT, fit, managed_policy, service_trust
 from components.pod_identity import PodIdentity
 from components.scheduling import DISCOVERY_TAG
 
+LOG_RETENTION_DAYS = 90
+
 
 class SystemNodesArgs(TypedDict):
     """The managed node group for controllers."""
@@ -53,8 +55,6 @@ class ClusterArgs(TypedDict):
     """IAM ARNs that may read everything but secrets."""
     log_types: NotRequired[list[str]]
     """Control-plane logs to CloudWatch: api, audit, authenticator, controllerManager, scheduler. Default none."""
-    log_days: NotRequired[int]
-    """Days that control-plane logs are kept. Default 90."""
     system_nodes: SystemNodesArgs
     """Nodes for controllers; model servers never run there."""
     addon_versions: NotRequired[dict[str, str]]
@@ -169,7 +169,7 @@ class Cluster(pulumi.ComponentResource):
         logs = aws.cloudwatch.LogGroup(
             f"{name}-logs",
             name=f"/aws/eks/{args['cluster_name']}/cluster",
-            retention_in_days=int(args.get("log_days", 90)),
+            retention_in_days=LOG_RETENTION_DAYS,
             opts=child,
         )
         key = aws.kms.Key(

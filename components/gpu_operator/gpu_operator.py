@@ -21,8 +21,6 @@ class GpuOperatorArgs(TypedDict):
     """Numbers of replicas that some pool cuts its GPUs into. Default none."""
     mig: NotRequired[bool]
     """Whether some pool partitions GPUs. Default false."""
-    service_monitor: NotRequired[bool]
-    """Scrape DCGM through a ServiceMonitor; the Prometheus CRDs must exist. Default false."""
     registries: NotRequired[RegistriesArgs | None]
     """Mirror of charts and images."""
 
@@ -39,7 +37,6 @@ class GpuOperator(pulumi.ComponentResource):
             args["ami_family"],
             time_slices=tuple(int(each) for each in args.get("time_slices", [])),
             mig=args.get("mig", False),
-            service_monitor=args.get("service_monitor", False),
         )
         # Declared, not made by Helm: Helm would leave it behind on destroy.
         namespace = kubernetes.core.v1.Namespace(

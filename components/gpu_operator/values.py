@@ -37,12 +37,10 @@ def operator_values(
     *,
     time_slices: tuple[int, ...] = (),
     mig: bool = False,
-    service_monitor: bool = False,
 ) -> dict[str, Any]:
     """Return the chart's values.
 
-    ``time_slices`` are the numbers of replicas that some pool cuts its GPUs into; ``mig`` whether a pool partitions
-    GPUs; ``service_monitor`` needs the Prometheus CRDs in the cluster.
+    ``time_slices`` are the numbers of replicas that some pool cuts its GPUs into; ``mig`` whether one partitions GPUs.
 
     Raises:
         UnknownAmiFamilyError: a family that ``AMI_CONTENTS`` does not have.
@@ -67,7 +65,8 @@ def operator_values(
         # A host engine of its own would hold port 5555, where the node monitoring agent looks for its own; the agent
         # then reports healthy GPUs as broken and the nodes are replaced (aws/containers-roadmap#2555).
         "dcgm": {"enabled": False},
-        "dcgmExporter": {"enabled": True, "serviceMonitor": {"enabled": service_monitor}},
+        # A ServiceMonitor needs the Prometheus CRDs, which this program does not install.
+        "dcgmExporter": {"enabled": True, "serviceMonitor": {"enabled": False}},
         **{
             operand: {"enabled": False}
             for operand in (

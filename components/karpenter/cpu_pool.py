@@ -16,6 +16,8 @@ FAMILIES = ["c7i", "m7i", "c6i", "m6i"]
 """amd64 with at least 12.5 Gbit/s bursts: a download is bound by the network, then by EFS."""
 VCPUS_BETWEEN = ("3", "33")
 """Exclusive bounds: 4 to 32 vCPUs. Smaller nodes hold no Job beside the DaemonSets, larger ones serve no purpose."""
+VCPU_LIMIT = 64
+"""Downloads of several models at once; more would wait for the file system."""
 DRAIN_MINUTES = 60
 
 
@@ -32,14 +34,8 @@ class CpuNodePoolArgs(TypedDict):
     """``al2023@v…`` or ``bottlerocket@v…``."""
     zones: list[str]
     """Zones of the pool's subnets."""
-    vcpu_limit: NotRequired[int]
-    """Most vCPUs. Default 64."""
-    families: NotRequired[list[str]]
-    """Instance families, amd64. Default c7i, m7i, c6i, m6i."""
     tags: NotRequired[dict[str, str]]
     """AWS tags of the instances and volumes."""
-    volume_gib: NotRequired[int]
-    """Root volume instead of the computed one."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Subnets by id instead of by discovery tag."""
     security_group_id: NotRequired[pulumi.Input[str]]
@@ -54,7 +50,6 @@ class CpuNodePool(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CpuNodePoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("llm-serving:index:CpuNodePool", name, {**args}, opts)
-        volume = int(args.get("volume_gib", root_volume_gib(images=1)))
         nodes = create_node_class(
             name,
             node_class(
@@ -62,7 +57,7 @@ class CpuNodePool(pulumi.ComponentResource):
                 cluster_name=args["cluster_name"],
                 node_role_name=args["node_role_name"],
                 ami_alias=args["ami_alias"],
-                storage=Storage(volume, instance_store=False),
+                storage=Storage(root_volume_gib(images=1), instance_store=False),
                 fast_image_pull=True,
                 instance_profile=args.get("instance_profile"),
                 tags=args.get("tags"),
@@ -76,7 +71,7 @@ class CpuNodePool(pulumi.ComponentResource):
             node_class_name=CPU_POOL,
             labels={POOL_LABEL: CPU_POOL},
             requirements=[
-                any_of("karpenter.k8s.aws/instance-family", args.get("families", FAMILIES)),
+                any_of("karpenter.k8s.aws/instance-family", FAMILIES),
                 {"key": "karpenter.k8s.aws/instance-cpu", "operator": "Gt", "values": [more_than]},
                 {"key": "karpenter.k8s.aws/instance-cpu", "operator": "Lt", "values": [less_than]},
                 any_of("kubernetes.io/arch", ["amd64"]),
@@ -87,7 +82,7 @@ class CpuNodePool(pulumi.ComponentResource):
             ),
             # A download of hours is not worth interrupting for a smaller node.
             budgets=[EMPTY_BUDGET, {"nodes": "0", "reasons": HELD_BACK}],
-            limits={"cpu": str(int(args.get("vcpu_limit", 64)))},
+            limits={"cpu": str(VCPU_LIMIT)},
             startup_taints=[EFS_STARTUP_TAINT],
         )
         create_node_pool(

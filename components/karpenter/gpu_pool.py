@@ -83,8 +83,6 @@ class GpuNodePoolArgs(TypedDict):
     """Accept that each AMI release replaces the nodes. Default false."""
     volume_gib: NotRequired[int]
     """Root volume instead of the computed one."""
-    instance_store: NotRequired[bool]
-    """Use local NVMe for images and logs. Default: where a type has it."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[pulumi.Input[str]]]]
     """Subnets by id instead of by discovery tag (a VPC that somebody else tags)."""
     security_group_id: NotRequired[pulumi.Input[str]]
@@ -180,8 +178,6 @@ class GpuNodePool(pulumi.ComponentResource):
 
     def _storage(self, types: Sequence[InstanceType]) -> Storage:
         chosen = choose_storage(each.local_nvme_gb for each in types)
-        if not self._args.get("instance_store", True):
-            chosen = choose_storage([0])
         return chosen._replace(root_gib=int(self._args.get("volume_gib", chosen.root_gib)))
 
     def _template(self, types: Sequence[InstanceType], grace: int) -> PoolTemplate:

@@ -5,6 +5,8 @@ import pulumi_aws as aws
 
 from components.iam import ROLE_NAME_LIMIT, document, fit, service_trust
 
+RETENTION_DAYS = 30
+
 
 def write_policy(log_group_arn: str) -> str:
     """Return the policy that lets flow logs write into one log group and nothing else."""
@@ -24,13 +26,12 @@ def create_flow_logs(
     vpc: aws.ec2.Vpc,
     *,
     cluster_name: str,
-    days: int,
     permissions_boundary: str | None,
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Create the log group, the role that writes to it, and the flow log."""
     group = aws.cloudwatch.LogGroup(
-        f"{name}-flow-logs", name=f"/aws/vpc/{cluster_name}/flow-logs", retention_in_days=days, opts=opts
+        f"{name}-flow-logs", name=f"/aws/vpc/{cluster_name}/flow-logs", retention_in_days=RETENTION_DAYS, opts=opts
     )
     role = aws.iam.Role(
         f"{name}-flow-logs",

@@ -32,9 +32,7 @@ class NetworkArgs(TypedDict):
     interface_endpoints: NotRequired[list[str]]
     """Services reached without the internet, e.g. ``ecr.api``; each costs per zone and hour. Default none."""
     flow_logs: NotRequired[bool]
-    """Log every flow of the VPC to CloudWatch. Default false."""
-    flow_log_days: NotRequired[int]
-    """Days that flow logs are kept. Default 30."""
+    """Log every flow of the VPC to CloudWatch, for 30 days. Default false."""
     permissions_boundary: NotRequired[str | None]
     """ARN of a permissions boundary for the flow logs' role."""
 
@@ -81,7 +79,6 @@ class Network(pulumi.ComponentResource):
                 name,
                 vpc,
                 cluster_name=args["cluster_name"],
-                days=int(args.get("flow_log_days", 30)),
                 permissions_boundary=args.get("permissions_boundary"),
                 opts=child,
             )

@@ -194,7 +194,7 @@ def test_nodes_are_marked_for_pods_and_for_the_gpu_operator() -> None:
 
 def test_bottlerocket_keeps_its_own_device_plugin() -> None:
     """Prevents two device plugins that fight for nvidia.com/gpu, and images on the 4 GiB system volume."""
-    made = gpu_pool(ami_alias="bottlerocket@v1.57.0", instance_store=False)
+    made = gpu_pool(ami_alias="bottlerocket@v1.57.0", volume_gib=100)
     assert spec(made, "g5")["template"]["metadata"]["labels"]["nvidia.com/gpu.deploy.device-plugin"] == "false"
     system, data = spec(made, "g5", "EC2NodeClass")["blockDeviceMappings"]
     assert (system["deviceName"], system["ebs"]["volumeSize"]) == ("/dev/xvda", "4Gi")
@@ -216,7 +216,15 @@ def test_local_disks_replace_the_root_volume_only_where_every_type_has_them() ->
     assert choose_storage(nvme) == Storage(30, instance_store=True)
     assert choose_storage([*nvme, 0]) == Storage(100, instance_store=True)
     assert spec(gpu_pool(), "g5", "EC2NodeClass")["instanceStorePolicy"] == "RAID0"
-    assert "instanceStorePolicy" not in spec(gpu_pool(instance_store=False), "g5", "EC2NodeClass")
+    plain = node_class(
+        "cpu",
+        cluster_name="demo",
+        node_role_name="demo-node",
+        ami_alias=AMI,
+        storage=Storage(60, instance_store=False),
+        fast_image_pull=False,
+    )
+    assert "instanceStorePolicy" not in plain["spec"]
 
 
 @pytest.mark.parametrize("storage", [Storage(100, instance_store=False), Storage(30, instance_store=True)])

@@ -24,7 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "chain": {**G5, "capacity": ["reserved", "on-demand", "spot"], "reservations": [{"id": "cr-0123456789abcdef0"}]},
     "window": {**G5, "maintenance_windows": [{"days": ["sat", "sun"], "start_utc": "22:30", "hours": 6}]},
     "static": {**G5, "static_nodes": 2},
-    "bottlerocket": {**G5, "ami_alias": "bottlerocket@v1.57.0", "instance_store": False},
+    "bottlerocket": {**G5, "ami_alias": "bottlerocket@v1.57.0"},
     "efa": {**P5_EFA, "placement_group": "near"},
     "b300": {**P5_EFA, "instance_types": ["p6-b300.48xlarge"]},
     "block": {**P5_EFA, "capacity_block": True},

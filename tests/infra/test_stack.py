@@ -39,12 +39,14 @@ def test_a_streamed_model_needs_no_download_but_permissions() -> None:
             "concurrency": 4,
         }
     ]
+    values["permissionsBoundary"] = boundary = "arn:aws:iam::123456789012:policy/boundary"
     made = deployed(values)
     assert not made.of_type("kubernetes:batch/v1:Job")
     (servers,) = made.of_type("kubernetes:apps/v1:Deployment")
     assert servers.inputs["spec"]["template"]["spec"]["containers"][0]["args"][0] == "s3://weights/mine"
     association = made.one("aws:eks/podIdentityAssociation:PodIdentityAssociation", "mine-weights").inputs
     assert (association["namespace"], association["serviceAccount"]) == ("serving", "mine")
+    assert made.one("aws:iam/role:Role", "mine-weights").inputs["permissionsBoundary"] == boundary
 
 
 def test_a_model_on_the_cache_is_served_where_it_lies() -> None:
@@ -108,10 +110,11 @@ def test_mirrors_replace_every_registry_of_our_own_pods(tmp_path: Path) -> None:
 def test_tags_and_boundary_reach_what_they_are_for() -> None:
     """Prevents costs without an owner, and roles that an account's rules refuse."""
     boundary = "arn:aws:iam::123456789012:policy/boundary"
-    made = deployed({**VALID, "tags": {"team": "llm"}, "permissionsBoundary": boundary})
+    logged = {**VALID["network"], "flowLogs": True}
+    made = deployed({**VALID, "tags": {"team": "llm"}, "permissionsBoundary": boundary, "network": logged})
     assert json.loads(made.one("pulumi:providers:aws").inputs["defaultTags"])["tags"]["team"] == "llm"
     roles = made.of_type("aws:iam/role:Role")
-    assert roles
+    assert {"network-flow-logs", "cluster-system", "karpenter", "karpenter-node"} <= {role.name for role in roles}
     assert {role.inputs.get("permissionsBoundary") for role in roles} == {boundary}
 
 

@@ -32,6 +32,11 @@ def below(component: str, pick: Pick) -> Pick:
     return lambda r: f"index:{component}$" in r.urn and pick(r)
 
 
+def attached(role: str) -> Pick:
+    """Return a pick of the policies of one of the cluster's own roles."""
+    return lambda r: r.type.endswith("RolePolicyAttachment") and r.name.startswith(f"cluster-{role}")
+
+
 def release(chart: str) -> Pick:
     """Return a pick of one chart's release."""
     return lambda r: r.type.endswith(":Release") and str(r.inputs["chart"]).rpartition("/")[2].startswith(chart)
@@ -83,6 +88,11 @@ RULES: dict[str, tuple[Pick, Pick]] = {
         lambda r: r.package == "kubernetes" and not r.is_provider,
         types("eks/addon:Addon"),
     ),
+    "cluster before the permissions that remove its interfaces": (
+        types("eks:index:Cluster"),
+        attached("control-plane"),
+    ),
+    "system nodes before their permissions": (types("eks/nodeGroup:NodeGroup"), attached("system")),
     "system nodes before the cluster": (types("eks/nodeGroup:NodeGroup"), types("eks:index:Cluster")),
     "system nodes before their way out": (types("eks/nodeGroup:NodeGroup"), ROUTES),
     "cluster before its logs and keys": (
