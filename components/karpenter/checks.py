@@ -212,6 +212,7 @@ def _sharing(pool: PoolFacts, types: Sequence[InstanceType]) -> Iterator[PoolPro
         yield PoolProblem("sharing.timeSlices", slices, "sharing", "fewer than two pods share nothing", "at least 2")
     for each in types if profile else ():
         if profile not in mig_profiles(each.gpu_key):
-            offered = ", ".join(mig_profiles(each.gpu_key)) or "none: it has no MIG"
-            text = f"{each.name} cannot be cut into {profile}"
-            yield PoolProblem("sharing.migProfile", profile, "mig-profile", text, f"profiles of its GPU: {offered}")
+            offered = " or ".join(mig_profiles(each.gpu_key))
+            text = f"the GPUs of {each.name} " + (f"cannot be cut into {profile}" if offered else "have no MIG")
+            fix = f"use {offered}" if offered else "use timeSlices, or a type whose GPUs have MIG, such as p4d.24xlarge"
+            yield PoolProblem("sharing.migProfile", profile, "mig-profile", text, fix)
