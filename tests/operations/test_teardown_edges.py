@@ -4,14 +4,16 @@ The tests of tests/program look at the layers of a stack; here every single reso
 single one that it hangs on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from components import versions
+from components.scheduling import POOL_LABEL
 from offline.recording import Deployment, Registration
-from offline.teardown import destroy_position
+from offline.teardown import dependencies, destroy_batches, destroy_position
 from tests.operations.everywhere import recorded
 
 Pick = Callable[[Registration], bool]
@@ -126,11 +128,62 @@ def unordered(deployment: Deployment, holder: Pick, base: Pick) -> Iterator[tupl
                 yield upper.urn.rpartition("::")[2], f"{lower.type} {lower.name}"
 
 
+def closures(deployment: Deployment) -> dict[str, frozenset[str]]:
+    """Return, per URN, everything that must outlive it, by edges alone."""
+    edges = dependencies(deployment)
+    found: dict[str, frozenset[str]] = {}
+    for batch in reversed(destroy_batches(deployment)):
+        for resource in batch:
+            direct = edges[resource.urn]
+            found[resource.urn] = direct.union(*(found[urn] for urn in direct))
+    return found
+
+
+def pools_of(pod: Mapping[str, Any]) -> set[str]:
+    """Return the logical pools that a pod may run in, by selector or affinity."""
+    if selector := pod.get("nodeSelector"):
+        return {selector["karpenter.sh/nodepool"]}
+    required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    terms = (each for term in required["nodeSelectorTerms"] for each in term["matchExpressions"])
+    return {value for each in terms if each["key"] == POOL_LABEL for value in each["values"]}
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_what_holds_a_side_effect_goes_first(up: Deployment, rule: str) -> None:
     """Prevents orphans: an instance, an interface or a mount that outlives whoever could remove it."""
     holder, base = RULES[rule]
     assert not list(unordered(up, holder, base))
+
+
+OF_SEVERAL_OWNERS = {
+    "pods before the nodes they run on",
+    "pods before their namespace",
+    "NAT gateways before their addresses",
+}
+"""Rules that look at more pairs than belong together; what does belong together has its edges in the next test."""
+
+
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - OF_SEVERAL_OWNERS))
+def test_the_order_follows_from_edges(up: Deployment, rule: str) -> None:
+    """Prevents an order that only the depth of today's graph makes, and that the next resource turns around."""
+    holder, base = RULES[rule]
+    needed = closures(up)
+    real = [r for r in up.resources if r.custom or r.remote]
+    lower = {r.urn for r in real if base(r)}
+    assert not [r.name for r in real if holder(r) and not lower - {r.urn} <= needed[r.urn]]
+
+
+def test_every_pod_needs_its_own_nodes_and_namespace(up: Deployment) -> None:
+    """Prevents pools that are asked to go while their servers run, and pods created before a node could be launched."""
+    needed = closures(up)
+    pools = {r.urn: r.inputs["spec"]["template"]["metadata"]["labels"][POOL_LABEL] for r in up.of_kind("NodePool")}
+    namespaces = {r.urn: r.inputs["metadata"]["name"] for r in up.of_kind("Namespace")}
+    for pod in (*up.of_kind("Deployment"), *up.of_kind("Job")):
+        own = pools_of(pod.inputs["spec"]["template"]["spec"])
+        below = {urn for urn, pool in pools.items() if pool in own}
+        below |= {urn for urn, name in namespaces.items() if name == pod.inputs["metadata"]["namespace"]}
+        assert len(below) > len(own), pod.name
+        assert below <= needed[pod.urn], pod.name
 
 
 @pytest.mark.parametrize("rule", RULES)
