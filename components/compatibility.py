@@ -76,15 +76,17 @@ def _support(installed: Installed, today: date) -> Iterator[Finding]:
     left = (end - today).days
     newest = kubernetes_versions()[-1]
     supported = [each for each in kubernetes_versions() if supported_until(each) >= today]
-    if left < 0:
-        extended = _facts()["kubernetes"][version]["extended_until"]
+    extended = date.fromisoformat(_facts()["kubernetes"][version]["extended_until"])
+    fix = f"use {' or '.join(supported) or newest}"
+    if extended < today:
+        text = f"extended support, too, ended on {extended}: EKS makes no such cluster"
+        yield Finding(True, "kubernetesVersion", version, "support-over", text, fix)
+    elif left < 0:
         text = (
             f"standard support ended on {end}: EKS upgrades such a cluster by itself, or bills extended support at "
             f"${EXTENDED_SUPPORT_USD_PER_HOUR:.2f} more per hour until {extended}"
         )
-        yield Finding(
-            True, "kubernetesVersion", version, "support-ended", text, f"use {' or '.join(supported) or newest}"
-        )
+        yield Finding(True, "kubernetesVersion", version, "support-ended", text, fix)
     elif left <= WARNING_DAYS:
         text = f"standard support ends on {end}, in {left} days"
         yield Finding(False, "kubernetesVersion", version, "support-ends", text, f"plan the upgrade, up to {newest}")

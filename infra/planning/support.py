@@ -23,7 +23,7 @@ def version_findings(config: StackConfig, today: dt.date) -> tuple[tuple[Problem
     ended = [each for each in found if each.rule == "support-ended"]
     if reason and ended:
         told += [_overridden(each, reason) for each in ended]
-    elif reason:
+    elif reason and not refused:
         message = f"has no effect: Kubernetes {config.kubernetes_version} is in standard support"
         told.append(Problem(OVERRIDE, reason, "unused", message, "remove it, before it hides the next end of support"))
     return refused, tuple(told)

@@ -32,6 +32,9 @@ def test_the_end_of_support_is_announced_then_enforced(version: str) -> None:
     assert rules(installed, end - timedelta(days=60)) == {("support-ends", False)}
     assert rules(installed, end) == {("support-ends", False)}
     assert rules(installed, end + timedelta(days=1)) == {("support-ended", True)}
+    # A year of extended support follows; afterwards no reason helps, because EKS makes no such cluster.
+    assert rules(installed, end + timedelta(days=365)) == {("support-ended", True)}
+    assert rules(installed, end + timedelta(days=367)) == {("support-over", True)}
 
 
 def test_on_the_day_of_the_data_only_two_minors_are_quiet() -> None:

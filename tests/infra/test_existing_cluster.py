@@ -158,6 +158,7 @@ def test_the_end_of_support_can_be_passed_with_a_reason_only() -> None:
     assert versions_of("2026-10-03") == ([], ["support-ends"])
     assert versions_of("2026-12-03") == (["support-ended"], [])
     assert versions_of("2026-12-03", **override) == ([], ["support-ended"])
+    assert versions_of("2027-12-03", **override) == (["support-over"], [])
     assert versions_of("2026-10-02", **override) == ([], ["unused"])
 
 
