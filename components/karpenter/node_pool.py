@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.karpenter.node_class import API_VERSION as NODE_CLASS_API_VERSION
+from components.scheduling import SPOT_NOTICE_S
 
 API_VERSION = "karpenter.sh/v1"
 
@@ -58,6 +59,10 @@ def node_pool(
     A static pool has a fixed number of nodes; Karpenter allows it neither a weight nor limits other than nodes.
     """
     lifetime = template.lifetime
+    grace = f"{lifetime.termination_grace_minutes}m"
+    if capacity == "spot":
+        # Longer, and a pod with do-not-disrupt still serves when EC2 takes the node: nobody asks it to leave before.
+        grace = f"{min(lifetime.termination_grace_minutes, SPOT_NOTICE_S // 60)}m"
     expire = "Never" if lifetime.expire_after_hours is None else f"{lifetime.expire_after_hours}h"
     spec: dict[str, Any] = {
         "template": {
@@ -74,7 +79,7 @@ def node_pool(
                     *(dict(each) for each in template.requirements),
                 ],
                 "expireAfter": expire,
-                "terminationGracePeriod": f"{lifetime.termination_grace_minutes}m",
+                "terminationGracePeriod": grace,
             },
         },
         "disruption": {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.cold_start import ColdStart
+from components.scheduling import SPOT_NOTICE_S
 
 ENDPOINT_PROPAGATION_S = 15
 """kube-proxy and load balancers go on sending for 10 to 15 s after a pod's endpoint is gone (KServe's template)."""
@@ -31,10 +32,14 @@ class Drain:
         return self.pre_stop_s + self.shutdown_timeout_s + EXIT_S
 
 
-def drain(decision: Mapping[str, Any], output_tokens: int) -> Drain:
-    """Return the steps for a model, from its predicted pace and its typical answer length in tokens."""
+def drain(decision: Mapping[str, Any], output_tokens: int, *, interruptible: bool = False) -> Drain:
+    """Return the steps for a model, from its predicted pace and its typical answer length in tokens.
+
+    Interruptible servers, those that may run on spot, leave within EC2's notice: what is longer is cut off anyway.
+    """
     longest_ms = _high(decision, "ttft_ms") + LONG_REQUEST * output_tokens * _high(decision, "tpot_ms")
-    return Drain(ENDPOINT_PROPAGATION_S, math.ceil(min(max(longest_ms / 1000, SHORTEST_S), LONGEST_S)))
+    longest_s = SPOT_NOTICE_S - ENDPOINT_PROPAGATION_S - EXIT_S if interruptible else LONGEST_S
+    return Drain(ENDPOINT_PROPAGATION_S, math.ceil(min(max(longest_ms / 1000, SHORTEST_S), longest_s)))
 
 
 def eviction_minutes(decision: Mapping[str, Any], output_tokens: int, start: ColdStart) -> int:

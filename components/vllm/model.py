@@ -35,6 +35,10 @@ class VllmModelArgs(TypedDict):
     """Whether a rollout may use GPUs for one more replica. Default true."""
     efa: NotRequired[bool]
     """Whether the pods take the EFA interfaces of their nodes: all of the pools must have them. Default false."""
+    interruptible: NotRequired[bool]
+    """Whether one of the pools buys spot, which EC2 takes back on two minutes' notice. Default false."""
+    spread_zones: NotRequired[bool]
+    """Whether replicas prefer different zones. Default true; false where reserved capacity comes first."""
     api_key_secret: NotRequired[str | None]
     """Secret whose key ``token`` callers must present. Default: none asked for."""
     client_namespaces: NotRequired[list[str]]
@@ -94,6 +98,8 @@ def _workload(args: VllmModelArgs) -> Workload:
         output_tokens=int(args["output_tokens"]),
         surge=args.get("surge", True),
         efa=args.get("efa", False),
+        interruptible=args.get("interruptible", False),
+        spread_zones=args.get("spread_zones", True),
         api_key_secret=args.get("api_key_secret"),
         client_namespaces=tuple(args.get("client_namespaces", [])),
         metrics_namespaces=tuple(args.get("metrics_namespaces", [])),

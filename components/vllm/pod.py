@@ -36,7 +36,7 @@ def pod_template(workload: Workload) -> dict[str, Any]:
             "terminationGracePeriodSeconds": workload.drain.grace_period_s,
             "tolerations": [toleration(GPU_TAINT)],
             "affinity": {"nodeAffinity": _node_affinity(workload)},
-            "topologySpreadConstraints": [_spread(workload)],
+            **({"topologySpreadConstraints": [_spread(workload)]} if workload.spread_zones else {}),
             "containers": [_server(workload)],
             "volumes": _volumes(workload),
         },
@@ -159,7 +159,11 @@ def _node_affinity(workload: Workload) -> dict[str, Any]:
 
 
 def _spread(workload: Workload) -> dict[str, Any]:
-    """Spread over zones where capacity allows; a model that runs in one zone beats one that does not run."""
+    """Spread over zones where capacity allows; a model that runs in one zone beats one that does not run.
+
+    Karpenter treats the preference as a rule until it cannot: with a reservation in one zone it bought on-demand in
+    another while paid capacity stood idle (1.14.0 with two replicas, 2026-11-26). Such pools go without.
+    """
     return {
         "maxSkew": 1,
         "topologyKey": "topology.kubernetes.io/zone",

@@ -31,6 +31,10 @@ class Workload:
     """Whether a rollout may start a new replica before an old one stops, which needs GPUs for one more."""
     efa: bool = False
     """Whether all of its pools have EFA: a pod that asks for EFA runs nowhere else."""
+    interruptible: bool = False
+    """Whether one of its pools buys spot: its servers then leave within EC2's notice."""
+    spread_zones: bool = True
+    """Whether replicas prefer different zones. Not where reserved capacity comes first: see ``pod``."""
     api_key_secret: str | None = None
     """Secret whose key ``token`` callers must present; None: no authentication."""
     client_namespaces: tuple[str, ...] = ()
@@ -71,4 +75,4 @@ class Workload:
     @property
     def drain(self) -> Drain:
         """The steps of a shutdown."""
-        return drain(self.decision, self.output_tokens)
+        return drain(self.decision, self.output_tokens, interruptible=self.interruptible)

@@ -91,6 +91,8 @@ def _model(serving: Serving, plan: ModelPlan) -> pulumi.Output[str]:
             "output_tokens": model.output_tokens,
             "surge": may_surge(plan, serving.pools),
             "efa": all(pool.efa for pool in plan.pools),
+            "interruptible": any("spot" in pool.capacity for pool in plan.pools),
+            "spread_zones": all(pool.capacity[0] != "reserved" for pool in plan.pools),
             "api_key_secret": API_KEY_SECRET if serving.secrets.api_key else None,
             "client_namespaces": list(config.access.client_namespaces),
             "metrics_namespaces": list(config.access.metrics_namespaces),

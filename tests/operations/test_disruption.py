@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.karpenter.budgets import DAYS
-from components.scheduling import POOL_LABEL
+from components.scheduling import POOL_LABEL, SPOT_NOTICE_S
 from offline.recording import Deployment, Registration
 from offline.stack_files import read_stack
 from tests.operations.everywhere import EXAMPLES, recorded
@@ -95,6 +95,23 @@ def test_every_pod_on_a_pool_can_end_within_its_nodes_grace(up: Deployment) -> N
     for pool, spec in specs(up):
         grace = minutes(spec["template"]["spec"]["terminationGracePeriod"])
         assert minutes(pool.timeouts["delete"]) > grace, pool.name
+
+
+def test_spot_is_left_within_its_notice(up: Deployment) -> None:
+    """Prevents requests that end when EC2 takes the node: do-not-disrupt holds the pod for the node's whole grace."""
+    for pool, spec in specs(up):
+        node = spec["template"]["spec"]
+        ways = next(each["values"] for each in node["requirements"] if each["key"] == "karpenter.sh/capacity-type")
+        if "spot" in ways:
+            assert minutes(node["terminationGracePeriod"]) * 60 <= SPOT_NOTICE_S, pool.name
+
+
+def test_reserved_capacity_decides_the_zone(up: Deployment) -> None:
+    """Prevents on-demand nodes in other zones beside idle reservations: Karpenter obeys a preferred spread first."""
+    first = {pool["name"]: pool["capacity"][0] for pool in up.outputs["nodePools"]}
+    for model, template in gpu_pods(up):
+        reserved = any(first[name] == "reserved" for name in expressions(template)[POOL_LABEL])
+        assert ("topologySpreadConstraints" in template["spec"]) != reserved, model.name
 
 
 def test_every_pod_of_ours_says_that_it_must_not_be_moved(up: Deployment) -> None:
