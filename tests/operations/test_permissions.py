@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from offline.recording import Deployment, Registration
+from offline.teardown import dependencies
 from offline.values import revealed
 from tests.operations.everywhere import recorded
 
@@ -85,6 +86,17 @@ def test_a_boundary_reaches_every_role_that_is_made() -> None:
     roles = deployment.of_type("aws:iam/role:Role")
     assert roles
     assert not [r.name for r in roles if not r.inputs.get("permissionsBoundary")]
+
+
+def test_pods_get_a_role_only_with_its_policies(up: Deployment) -> None:
+    """Prevents controllers that start with a role which may nothing yet, and fail with AccessDenied until they restart."""
+    edges = dependencies(up)
+    associations = up.of_type("aws:eks/podIdentityAssociation:PodIdentityAssociation")
+    assert associations
+    for each in associations:
+        beside = {r.urn for r in up.children(each.parent) if r.type.endswith("RolePolicyAttachment")}
+        assert beside, each.name
+        assert beside <= edges[each.urn], each.name
 
 
 def test_administrators_come_from_the_stack_file() -> None:
