@@ -89,7 +89,7 @@ def test_a_boundary_reaches_every_role_that_is_made() -> None:
 
 
 def test_pods_get_a_role_only_with_its_policies(up: Deployment) -> None:
-    """Prevents controllers that start with a role which may nothing yet, and fail with AccessDenied until they restart."""
+    """Prevents controllers whose role may do nothing yet: they fail with AccessDenied until they restart."""
     edges = dependencies(up)
     associations = up.of_type("aws:eks/podIdentityAssociation:PodIdentityAssociation")
     assert associations
