@@ -36,6 +36,7 @@ def system_placement() -> dict[str, Any]:
     """``nodeSelector`` and ``tolerations`` that put a controller on the system nodes."""
     return {"nodeSelector": {POOL_LABEL: SYSTEM_POOL}, "tolerations": [toleration(SYSTEM_TAINT)]}
 
+
 SPOT_NOTICE_S = 120
 """From EC2's warning until it takes a spot instance
 (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html)."""
