@@ -1,7 +1,6 @@
-"""A pool that may buy in three ways takes them in order, and replaces what EC2 takes back."""
+"""A pool that may buy in three ways takes them in order."""
 
 from offline.rehearsal.simulation import Simulation
-from offline.rehearsal.stages import Step, perform
 from tests.cluster.steps import by_model, new_nodes, restored
 
 STACKS = ("capacity-chain",)
@@ -24,12 +23,3 @@ def test_the_next_ways_to_buy_follow_in_order(simulation: Simulation) -> None:
             simulation.scale(MODEL, simulation.replicas[MODEL] + 1)
             result = by_model(simulation, simulation.settle())[MODEL]
             assert [node.capacity for node in new_nodes(result, before)] == [expected]
-
-
-def test_an_interrupted_node_is_replaced(simulation: Simulation) -> None:
-    """Prevents a spot interruption that nobody hears of: no queue, or a controller that does not know its name."""
-    before = {pod["metadata"]["name"] for pod in simulation.pods_of(MODEL)}
-    stage = perform(simulation, Step("interrupt", MODEL))
-    result = stage.models[0]
-    assert stage.differences == []
-    assert {server.pod.name for server in result.servers} & before == set()
