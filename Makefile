@@ -7,6 +7,7 @@ FORMAT  ?= text
 OUT     ?= rendered
 REFUSED ?=
 RUNS    ?= 5
+ARGS    ?=
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -24,7 +25,7 @@ help:
 	@echo 'make plan    [STACK=prod | CONFIG=file] [FORMAT=text|json] [REFUSED=n]  what would run, why, and what it costs'
 	@echo 'make render  [STACK=prod | CONFIG=file] [OUT=rendered]                  every Kubernetes object as YAML'
 	@echo 'make test | lint | bench | accuracy                                     check, measure'
-	@echo 'make rehearse [STACK=prod | CONFIG=file]                                the real Karpenter on a local control plane (needs Go)'
+	@echo 'make rehearse [STACK=prod | CONFIG=file] [ARGS="--scale llama-8b=3"]    the real Karpenter on a local control plane (needs Go)'
 	@echo 'make test-cluster                                                       tests on that control plane (needs Go)'
 
 plan: $(VENV)/run.stamp
@@ -47,8 +48,8 @@ bench: $(VENV)/run.stamp
 accuracy: $(VENV)/dev.stamp
 	@$(PY) -m tests.accuracy
 
-rehearse: $(VENV)/run.stamp
-	@$(PY) -m offline.rehearsal $(TARGET) --format "$(FORMAT)"
+rehearse: $(VENV)/dev.stamp
+	@$(PY) -m offline.rehearsal $(TARGET) --format "$(FORMAT)" $(ARGS)
 
 test-cluster: $(VENV)/dev.stamp
 	@$(PY) -m pytest tests/cluster
