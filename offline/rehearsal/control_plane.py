@@ -98,6 +98,8 @@ class ControlPlane:
             str(self.servers / "kube-controller-manager"), f"--kubeconfig={self.kubeconfig}", "--leader-elect=false",
             "--secure-port=0", "--controllers=" + ",".join(CONTROLLERS), f"--root-ca-file={keys / 'ca.crt'}",
             f"--service-account-private-key-file={keys / 'sa.key'}", "--kube-api-qps=200", "--kube-api-burst=400",
+            # A claim that is seen before its volume is looked at again after this; the default of 15 s only waits.
+            "--pvclaimbinder-sync-period=1s",
         ])  # fmt: skip
         self.group.start("kube-scheduler", [
             str(self.servers / "kube-scheduler"), f"--config={self._scheduler_config()}", "--secure-port=0",

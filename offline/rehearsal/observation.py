@@ -123,8 +123,12 @@ class Observation:
 
     @property
     def refused(self) -> bool:
-        """Nothing moves, and Karpenter has said of every pending pod that it cannot help."""
+        """Nothing moves, and Karpenter has said of every pending pod that it cannot help.
+
+        Of pods whose claim the volume controller has yet to bind it says so too, and takes it back a moment later.
+        """
         able = not self.classes_not_ready and not any(pool.why_not_ready for pool in self.pools)
+        able = able and not self.unbound_volumes
         return able and not self.uninitialized and not self.moving and all(pod.refused for pod in self.pending)
 
     def on_gpu_nodes(self) -> Iterable[tuple[Pod, Node]]:
