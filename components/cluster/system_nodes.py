@@ -29,40 +29,8 @@ def create_system_nodes(
 ) -> aws.eks.NodeGroup:
     """Create the role, the launch template and the tainted node group, which waits for what nodes need to be Ready."""
     child = pulumi.ResourceOptions(parent=parent)
-    role = aws.iam.Role(
-        f"{name}-system",
-        name=fit(f"{cluster_name}-system-node", ROLE_NAME_LIMIT),
-        assume_role_policy=service_trust(f"ec2.{dns_suffix(region)}"),
-        permissions_boundary=permissions_boundary,
-        opts=child,
-    )
-    attachments = [
-        aws.iam.RolePolicyAttachment(
-            f"{name}-system-{policy}", role=role.name, policy_arn=managed_policy(region, policy), opts=child
-        )
-        for policy in NODE_POLICIES
-    ]
-    template = aws.ec2.LaunchTemplate(
-        f"{name}-system",
-        block_device_mappings=[
-            {
-                "device_name": ROOT_DEVICE,
-                "ebs": {
-                    "volume_size": int(nodes["disk_gib"]),
-                    "volume_type": "gp3",
-                    "encrypted": "true",
-                    "delete_on_termination": "true",
-                },
-            }
-        ],
-        # One hop: pods cannot take the node's role from the metadata service, they have Pod Identity.
-        metadata_options={"http_tokens": "required", "http_put_response_hop_limit": 1, "http_endpoint": "enabled"},
-        tag_specifications=[
-            {"resource_type": kind, "tags": {"Name": f"{cluster_name}-{SYSTEM_POOL}"}}
-            for kind in ("instance", "volume")
-        ],
-        opts=child,
-    )
+    role, attachments = _node_role(name, cluster_name, region, permissions_boundary, child)
+    template = _launch_template(name, cluster_name, int(nodes["disk_gib"]), child)
     minimum = int(nodes["min"])
     return aws.eks.NodeGroup(
         f"{name}-system",
@@ -84,4 +52,50 @@ def create_system_nodes(
             depends_on=[*attachments, *depends_on],
             ignore_changes=["scalingConfig.desiredSize"],
         ),
+    )
+
+
+def _node_role(
+    name: str, cluster_name: str, region: str, permissions_boundary: str | None, opts: pulumi.ResourceOptions
+) -> tuple[aws.iam.Role, list[aws.iam.RolePolicyAttachment]]:
+    """Return the nodes' role and what must be attached to it before a node can join."""
+    role = aws.iam.Role(
+        f"{name}-system",
+        name=fit(f"{cluster_name}-system-node", ROLE_NAME_LIMIT),
+        assume_role_policy=service_trust(f"ec2.{dns_suffix(region)}"),
+        permissions_boundary=permissions_boundary,
+        opts=opts,
+    )
+    attachments = [
+        aws.iam.RolePolicyAttachment(
+            f"{name}-system-{policy}", role=role.name, policy_arn=managed_policy(region, policy), opts=opts
+        )
+        for policy in NODE_POLICIES
+    ]
+    return role, attachments
+
+
+def _launch_template(
+    name: str, cluster_name: str, disk_gib: int, opts: pulumi.ResourceOptions
+) -> aws.ec2.LaunchTemplate:
+    return aws.ec2.LaunchTemplate(
+        f"{name}-system",
+        block_device_mappings=[
+            {
+                "device_name": ROOT_DEVICE,
+                "ebs": {
+                    "volume_size": disk_gib,
+                    "volume_type": "gp3",
+                    "encrypted": "true",
+                    "delete_on_termination": "true",
+                },
+            }
+        ],
+        # One hop: pods cannot take the node's role from the metadata service, they have Pod Identity.
+        metadata_options={"http_tokens": "required", "http_put_response_hop_limit": 1, "http_endpoint": "enabled"},
+        tag_specifications=[
+            {"resource_type": kind, "tags": {"Name": f"{cluster_name}-{SYSTEM_POOL}"}}
+            for kind in ("instance", "volume")
+        ],
+        opts=opts,
     )
