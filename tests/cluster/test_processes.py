@@ -13,8 +13,10 @@ from offline.rehearsal.build import Toolchain
 from offline.rehearsal.processes import Group
 
 START = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from offline.rehearsal.control_plane import ControlPlane
+# A background job of a shell inherits an ignored SIGINT, and Python leaves that as it is.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with ControlPlane(pathlib.Path(sys.argv[1])) as plane:
     print(*[member.popen.pid for member in plane.group.members], flush=True)
     if sys.argv[2] == "raise":
@@ -36,7 +38,10 @@ def test_no_server_outlives_its_rehearsal(servers: Toolchain, ending: signal.Sig
         assert len(pids) == 4
         if isinstance(ending, signal.Signals):
             os.kill(run.pid, ending)
-        run.wait(60)
+        try:
+            run.wait(60)
+        finally:
+            run.kill()
     group = Group(Path("/nonexistent"))
     try:
         group.wait("all servers have ended", lambda: not any(map(_runs, pids)), 60)
